@@ -1,0 +1,271 @@
+/**
+ * The scheduler: one per thread of control, nothing shared between two of them.
+ *
+ * It runs on any host. A host calls {@link Cooperator.turn} when it is asked to, and the driver and the
+ * clock it plugs in give the turn its phases. Source: seeds C-120 … C-124; design D7, D14.
+ */
+import { current } from "./current.ts";
+import { ClosedError, InvariantError, UsageError } from "./errors.ts";
+import { hurryTree } from "./hurry.ts";
+import { requestKill } from "./kill.ts";
+import type { Body } from "./operation.ts";
+import { RunQueue } from "./run-queue.ts";
+import { Scope } from "./scope.ts";
+import { type SpawnOptions, spawnInto } from "./spawn.ts";
+import { step } from "./step.ts";
+import type { Task } from "./task.ts";
+import { BLOCKED, DRAINING, READY } from "./task-state.ts";
+import type { Timers } from "./timers.ts";
+
+/** Something that went wrong and that no task can be told of. */
+export interface Report {
+  readonly kind: "failure" | "kill-overridden" | "stuck" | "hook";
+  readonly task: Task;
+  /** The place, in words, where it is known. */
+  readonly where: string;
+  readonly error: unknown;
+}
+
+/** What the kernel asks of whoever runs its turns. */
+export interface Host {
+  /** A task has become ready outside a turn: call `turn()` soon. Called once until the next turn. */
+  requestTurn(): void;
+  /** An internal rule was broken: the runtime has stopped. */
+  panic(error: unknown): void;
+}
+
+/** Operations on their way: the io driver's part of a turn. */
+export interface Driver {
+  /** Submits what is queued and completes what is ready; one native call at most. Returns completions. */
+  flush(): number;
+  /** Operations the driver still works on. */
+  readonly inflight: number;
+}
+
+export interface CooperatorOptions {
+  readonly host: Host;
+  /** For dumps. */
+  readonly name?: string;
+  /** Gets what no task can be told; default: `console.error`. */
+  readonly report?: (report: Report) => void;
+  /** Monotonic nanoseconds; default: `performance.now()`. */
+  readonly now?: () => number;
+}
+
+/** What has happened since the start. `spawned = done + failed + killed + live`, at any time. */
+export interface CooperatorStatistics {
+  readonly spawned: number;
+  readonly done: number;
+  readonly failed: number;
+  readonly killed: number;
+  readonly live: number;
+  readonly ready: number;
+  readonly steps: number;
+  readonly turns: number;
+  readonly timers: number;
+  readonly inflight: number;
+  readonly killsOverridden: number;
+}
+
+/** Steps in one batch before io and timers get their turn. Larger is faster and less fair. */
+export const BATCH_STEPS_MAX = 256;
+/** Steps between two looks at the clock. */
+const CLOCK_STRIDE = 32;
+/** Time one batch may take, in nanoseconds, before io, timers and the host get their turn. */
+export const BATCH_TIME_MAX_NS = 1e6;
+
+/** The owner of every task that has no parent. */
+class RootScope extends Scope {
+  override childFailed(errors: readonly unknown[], child: Task): void {
+    for (const error of errors) child.cooperator.report({ kind: "failure", task: child, where: "", error });
+  }
+}
+
+class Counts {
+  spawned = 0;
+  done = 0;
+  failed = 0;
+  killed = 0;
+  steps = 0;
+  turns = 0;
+  killsOverridden = 0;
+}
+
+export class Cooperator {
+  readonly name: string;
+  /** Monotonic nanoseconds. */
+  readonly now: () => number;
+  /** @internal */ readonly counts = new Counts();
+  /** @internal The next task made ready goes to the front. */
+  readyFirst = false;
+  /** @internal Plugged in by `time/`. */
+  timers: Timers | null = null;
+  /** @internal Plugged in by `io/`. */
+  driver: Driver | null = null;
+  private readonly host: Host;
+  private readonly reporter: (report: Report) => void;
+  private readonly queue = new RunQueue();
+  private readonly root: Scope = new RootScope();
+  private lastId = 0;
+  private inTurn = false;
+  private turnRequested = false;
+  private broken: unknown = null;
+
+  constructor(options: CooperatorOptions) {
+    this.host = options.host;
+    this.name = options.name ?? "cooperator";
+    this.reporter = options.report ?? reportToConsole;
+    this.now = options.now ?? (() => performance.now() * 1e6);
+  }
+
+  /** Spawns a task that has no parent. */
+  spawn<A>(body: Body<A>, options?: SpawnOptions): Task<A> {
+    if (this.broken !== null) throw new ClosedError(`${this.name} has stopped`, { cause: this.broken });
+    return spawnInto(this, this.root, this.name, body, options);
+  }
+
+  /** Tasks without a parent, oldest first. */
+  *tasks(): Generator<Task, void> {
+    if (this.root.children !== null) yield* this.root.children;
+  }
+
+  /** Asks every task to stop. */
+  kill(reason?: unknown): void {
+    for (const task of [...this.tasks()]) requestKill(task, reason);
+  }
+
+  statistics(): CooperatorStatistics {
+    const { counts } = this;
+    return {
+      spawned: counts.spawned,
+      done: counts.done,
+      failed: counts.failed,
+      killed: counts.killed,
+      live: this.live,
+      ready: this.queue.length,
+      steps: counts.steps,
+      turns: counts.turns,
+      timers: this.timers?.size ?? 0,
+      inflight: this.driver?.inflight ?? 0,
+      killsOverridden: counts.killsOverridden,
+    };
+  }
+
+  /** Tasks that have not ended. */
+  get live(): number {
+    const { counts } = this;
+    return counts.spawned - counts.done - counts.failed - counts.killed;
+  }
+
+  /**
+   * One turn: run what is ready, a bounded batch; expire timers; submit and reap. Returns true when tasks
+   * are ready for another.
+   */
+  turn(): boolean {
+    if (this.inTurn) throw new UsageError("COOP_NESTED_TURN", "turn() was called from inside a turn");
+    if (this.broken !== null) return false;
+    this.inTurn = true;
+    this.turnRequested = false;
+    this.counts.turns++;
+    const outer = current.task;
+    try {
+      this.runBatch();
+      current.task = null;
+      if (this.timers !== null) this.timers.expire();
+      if (this.driver !== null) this.driver.flush();
+    } catch (error) {
+      this.stop(error);
+    } finally {
+      current.task = outer;
+      this.inTurn = false;
+    }
+    return this.queue.length > 0;
+  }
+
+  private runBatch(): void {
+    const { queue } = this;
+    let left = Math.min(queue.length, BATCH_STEPS_MAX);
+    if (left === 0) return;
+    const end = left > CLOCK_STRIDE ? this.now() + BATCH_TIME_MAX_NS : 0;
+    for (; left > 0; left--) {
+      const task = queue.shift();
+      if (task === null) return;
+      step(task);
+      if (left % CLOCK_STRIDE === 1 && end !== 0 && this.now() > end) return;
+    }
+  }
+
+  /** @internal The task may run again. */
+  ready(task: Task): void {
+    if (task.state !== BLOCKED && task.state !== DRAINING) return;
+    task.state = READY;
+    if (this.readyFirst) this.queue.unshift(task);
+    else this.queue.push(task);
+    if (!this.inTurn && !this.turnRequested) {
+      this.turnRequested = true;
+      this.host.requestTurn();
+    }
+  }
+
+  /** Changes a task's CPU priority; one that is ready moves to the end of its new priority. */
+  setPriority(task: Task, priority: 0 | 1 | 2): void {
+    if (priority !== 0 && priority !== 1 && priority !== 2) {
+      throw new UsageError("COOP_PRIORITY", "a priority is HIGH (0), NORMAL (1) or LOW (2)");
+    }
+    const queued = task.state === READY && this.queue.remove(task);
+    task.priority = priority;
+    if (queued) this.queue.push(task);
+  }
+
+  /** @internal */
+  nextId(): number {
+    return ++this.lastId;
+  }
+
+  /** @internal Time for the clean-up of `task`'s subtree is over. */
+  hurry(task: Task): void {
+    hurryTree(task);
+  }
+
+  /** @internal */
+  report(report: Report): void {
+    try {
+      this.reporter(report);
+    } catch (error) {
+      reportToConsole({ ...report, kind: "hook", error });
+    }
+  }
+
+  /** @internal */
+  requireTimers(): Timers {
+    if (this.timers === null) {
+      throw new UsageError("COOP_NO_CLOCK", `${this.name} has no clock: a timeout needs one`);
+    }
+    return this.timers;
+  }
+
+  /** @internal Tasks of different cooperators share nothing. */
+  checkThread(other: Cooperator): void {
+    if (other !== this) {
+      throw new UsageError("COOP_OTHER_COOPERATOR", `the task belongs to ${this.name}, not to ${other.name}`);
+    }
+  }
+
+  private stop(error: unknown): void {
+    this.broken =
+      error instanceof InvariantError ? error : new InvariantError("the scheduler failed", { cause: error });
+    this.host.panic(this.broken);
+  }
+}
+
+function reportToConsole(report: Report): void {
+  const what =
+    report.kind === "failure"
+      ? "failed and nobody joined it"
+      : report.kind === "kill-overridden"
+        ? `overrode or lost a kill${report.where === "" ? "" : ` in ${report.where}`}`
+        : report.kind === "stuck"
+          ? "did not stop in time"
+          : "reported to a hook that threw";
+  console.error(`cooperator: ${report.task.label} ${what}:`, report.error);
+}

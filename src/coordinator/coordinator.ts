@@ -1,0 +1,255 @@
+/**
+ * The one primitive everything that waits is built on: a held flag and a FIFO of waiters.
+ *
+ * ```
+ *            tryAcquire / acquire                release, nobody waits
+ *   free ───────────────────────────▶ held ───────────────────────────▶ free
+ *                                     │  ▲
+ *             release, somebody waits │  │ ownership goes straight to the oldest waiter;
+ *                                     └──┘ the coordinator is never free in between
+ * ```
+ *
+ * Since it is never free between a release and the next owner, nobody can barge in: acquisition is in
+ * strict order of arrival. Created held it serves as an event: wait by acquiring, fire by releasing.
+ * Anyone may release. Source: seeds C-001 … C-018, X-20, X-21.
+ */
+import type { Coordinated } from "./coordinated.ts";
+import { current } from "./current.ts";
+import { Embedded, EmbeddedList } from "./embedded-list.ts";
+import { BrokenError, UsageError } from "./errors.ts";
+import type { Operation } from "./operation.ts";
+import type { Task } from "./task.ts";
+import { ENDED } from "./task-state.ts";
+import { Wait } from "./wait.ts";
+
+export class Coordinator extends Embedded {
+  /** For dumps and error messages. */
+  name: string;
+  private isHeld: boolean;
+  /** The task that acquired it; null when free, and when it was made held or is held for nobody. */
+  private holder: Task | null = null;
+  /** @internal */ readonly waiters: EmbeddedList<Coordinated> = new EmbeddedList();
+
+  constructor(options?: { readonly held?: boolean; readonly name?: string }) {
+    super();
+    this.isHeld = options?.held ?? false;
+    this.name = options?.name ?? "coordinator";
+  }
+
+  get held(): boolean {
+    return this.isHeld;
+  }
+
+  /** The task that acquired it, or null. */
+  get owner(): Task | null {
+    return this.holder;
+  }
+
+  /** Tasks that wait. O(1). */
+  get waiting(): number {
+    return this.waiters.length;
+  }
+
+  /** Takes it if it is free, without waiting. Never looks at the waiters: while there are any, it is held. */
+  tryAcquire(): boolean {
+    if (this.isHeld) return false;
+    this.isHeld = true;
+    this.holder = current.task;
+    return true;
+  }
+
+  /**
+   * Waits until it is free, first come first served, and takes it.
+   *
+   * @throws {UsageError} `COOP_SELF_ACQUIRE` when the calling task already owns it: it would wait for itself.
+   * @throws {BrokenError} when the owner ended without releasing it.
+   */
+  acquire(): Operation<void> {
+    return new Acquire(this, false);
+  }
+
+  /** Waits until whoever holds it now, and everyone queued before, is done; keeps nothing. */
+  flash(): Operation<void> {
+    return new Acquire(this, true);
+  }
+
+  /**
+   * Gives it to the oldest waiter, or frees it. Never suspends: the waiter runs in a later step.
+   *
+   * @throws {UsageError} `COOP_NOT_HELD` when it is not held.
+   */
+  release(): void {
+    if (!this.isHeld) {
+      throw new UsageError("COOP_NOT_HELD", `${this.name} is not held: release it once per acquire`);
+    }
+    if (this.list !== null) this.list.remove(this);
+    const next = this.waiters.shift();
+    if (next === null) {
+      this.isHeld = false;
+      this.holder = null;
+      return;
+    }
+    this.holder = next.task;
+    if (this.waiters.length !== 0) this.watchOwner();
+    next.grant();
+  }
+
+  /**
+   * Releases, and lets the new owner run before anyone else; the caller goes to the tail of the run queue.
+   * Returns at once when nobody waits.
+   */
+  handOff(): Operation<void> {
+    return new HandOff(this);
+  }
+
+  /**
+   * Moves up to `count` waiters, oldest first, to the tail of `target`'s FIFO. When `target` is free the
+   * first of them gets it.
+   *
+   * @returns how many were moved.
+   */
+  moveWaiters(target: Coordinator, count = Number.POSITIVE_INFINITY): number {
+    let moved = 0;
+    for (; moved < count; moved++) {
+      const node = this.waiters.shift();
+      if (node === null) break;
+      node.moved(target);
+      if (target.isHeld) target.enqueue(node);
+      else {
+        target.isHeld = true;
+        target.holder = node.task;
+        node.grant();
+      }
+    }
+    return moved;
+  }
+
+  /** @internal Held again, for nobody in particular: what a handle does when it is submitted. */
+  rearm(): void {
+    this.isHeld = true;
+    this.holder = null;
+  }
+
+  /** @internal Throws when `task` could never get it. */
+  check(task: Task): void {
+    const owner = this.holder;
+    if (owner === null) return;
+    if (owner === task) {
+      throw new UsageError(
+        "COOP_SELF_ACQUIRE",
+        `${task.label} already owns ${this.name} and would wait for itself; release it first`,
+      );
+    }
+    if (owner.state === ENDED) throw this.broken(owner);
+  }
+
+  /** @internal Queues a waiter at the tail. */
+  enqueue(node: Coordinated): void {
+    this.waiters.push(node);
+    if (this.list === null && this.holder !== null) this.watchOwner();
+  }
+
+  /** @internal The owner ended: nobody is left to release it, so the waiters are told. */
+  breakWaiters(owner: Task): void {
+    for (let node = this.waiters.shift(); node !== null; node = this.waiters.shift()) {
+      node.fail(this.broken(owner));
+    }
+  }
+
+  private broken(owner: Task): BrokenError {
+    return new BrokenError(
+      `${owner.label} ended while it owned ${this.name}; release it in a finally block or a defer`,
+    );
+  }
+
+  /** An owner is only told what it holds once somebody waits for it: the uncontended path pays nothing. */
+  private watchOwner(): void {
+    const owner = this.holder;
+    if (owner === null) return;
+    owner.contended ??= new EmbeddedList();
+    owner.contended.push(this);
+  }
+}
+
+/** The wait of `acquire` and `flash`. */
+class Acquire extends Wait<void> {
+  coordinator: Coordinator;
+  private readonly flash: boolean;
+  private failure: unknown = null;
+
+  constructor(coordinator: Coordinator, flash: boolean) {
+    super();
+    this.coordinator = coordinator;
+    this.flash = flash;
+  }
+
+  override describe(): string {
+    return `${this.flash ? "flash of" : "acquire of"} ${this.coordinator.name}`;
+  }
+
+  protected override begin(task: Task): boolean {
+    const coordinator = this.coordinator;
+    if (this.flash ? !coordinator.held : coordinator.tryAcquire()) return true;
+    coordinator.check(task);
+    coordinator.enqueue(this);
+    return false;
+  }
+
+  protected override finish(): void {
+    if (this.failure !== null) {
+      const failure = this.failure;
+      this.failure = null;
+      throw failure;
+    }
+    if (this.flash && this.satisfied) this.coordinator.release();
+  }
+
+  override abort(): boolean {
+    this.list?.remove(this);
+    return true;
+  }
+
+  override rollback(): void {
+    if (this.failure === null) this.coordinator.release();
+    this.failure = null;
+  }
+
+  override fail(error: unknown): void {
+    this.failure = error;
+    this.grant();
+  }
+
+  override moved(to: Coordinator): void {
+    this.coordinator = to;
+  }
+}
+
+class HandOff extends Wait<void> {
+  private readonly coordinator: Coordinator;
+  constructor(coordinator: Coordinator) {
+    super();
+    this.coordinator = coordinator;
+  }
+  override describe(): string {
+    return `hand-off of ${this.coordinator.name}`;
+  }
+  protected override begin(task: Task): boolean {
+    if (this.coordinator.waiting === 0) {
+      this.coordinator.release();
+      return true;
+    }
+    const cooperator = task.cooperator;
+    cooperator.readyFirst = true;
+    try {
+      this.coordinator.release();
+    } finally {
+      cooperator.readyFirst = false;
+    }
+    this.grant();
+    return false;
+  }
+  protected override finish(): void {}
+  override abort(): boolean {
+    return true;
+  }
+}

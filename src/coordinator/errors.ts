@@ -1,0 +1,164 @@
+/**
+ * The error family. Every error this library throws on purpose is a {@link CoopError} with a stable `code`
+ * and a sentence that says what to do.
+ *
+ * `instanceof` goes by a registered symbol and not by identity, so it still holds when two copies of the
+ * package are loaded in one process.
+ */
+
+const brandOf = (name: string): symbol => Symbol.for(`cooperator.${name}`);
+
+/** Base of all errors of this library; catch it to tell them from your own. */
+export class CoopError extends Error {
+  static readonly brand: string = "CoopError";
+  /** Stable, for programs: `COOP_*`, or the errno name for io errors. */
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    // A user's own subclass carries no brand of its own: it is told by the prototype chain as usual.
+    if (!Object.hasOwn(this, "brand")) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return typeof value === "object" && value !== null && brandOf(this.brand) in value;
+  }
+}
+
+/** A bug in the calling code; the message says what to do instead. */
+export class UsageError extends CoopError {
+  static override readonly brand = "UsageError";
+}
+
+/** A bug in this library, or memory it relies on was overwritten. The runtime stops rather than limp on. */
+export class InvariantError extends CoopError {
+  static override readonly brand = "InvariantError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("COOP_INVARIANT", message, options);
+  }
+}
+
+/** A deadline passed before the work was done. */
+export class DeadlineError extends CoopError {
+  static override readonly brand = "DeadlineError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("COOP_DEADLINE", message, options);
+  }
+}
+
+/** The scope, handle, descriptor or runtime that was used has ended. */
+export class ClosedError extends CoopError {
+  static override readonly brand = "ClosedError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("COOP_CLOSED", message, options);
+  }
+}
+
+/** Somebody else is using it, and it does not queue. */
+export class BusyError extends CoopError {
+  static override readonly brand = "BusyError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("COOP_BUSY", message, options);
+  }
+}
+
+/** The owner of a coordinator ended without releasing it. */
+export class BrokenError extends CoopError {
+  static override readonly brand = "BrokenError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("COOP_OWNER_ENDED", message, options);
+  }
+}
+
+/** This machine, kernel or sandbox does not offer what was asked; the message lists likely causes. */
+export class UnsupportedError extends CoopError {
+  static override readonly brand = "UnsupportedError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("COOP_UNSUPPORTED", message, options);
+  }
+}
+
+/** Every task is blocked and nothing that could wake one is pending. */
+export class DeadlockError extends CoopError {
+  static override readonly brand = "DeadlockError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("COOP_DEADLOCK", message, options);
+  }
+}
+
+/** What a join of a killed task throws. `reason` and `origin` are those of the first kill. */
+export class KilledError extends CoopError {
+  static override readonly brand = "KilledError";
+  readonly reason: unknown;
+  /** Name of the task that asked for the kill, null when it came from outside the tree. */
+  readonly origin: string | null;
+  constructor(message: string, reason: unknown, origin: string | null, options?: ErrorOptions) {
+    super("COOP_KILLED", message, options);
+    this.reason = reason;
+    this.origin = origin;
+  }
+}
+
+/** A task did not stop: its clean-up swallowed the kill over and over, or overran its time. */
+export class StuckError extends CoopError {
+  static override readonly brand = "StuckError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("COOP_STUCK", message, options);
+  }
+}
+
+/** Sets `prototype.name` and the brand once per class, so that instances carry neither as own fields. */
+export function brand(
+  ...classes: readonly (typeof CoopError | { brand: string; prototype: CoopError })[]
+): void {
+  for (const type of classes) {
+    Object.defineProperty(type.prototype, "name", { value: type.brand, configurable: true, writable: true });
+    Object.defineProperty(type.prototype, brandOf(type.brand), { value: true });
+  }
+}
+
+brand(
+  CoopError,
+  UsageError,
+  InvariantError,
+  DeadlineError,
+  ClosedError,
+  BusyError,
+  BrokenError,
+  UnsupportedError,
+  DeadlockError,
+  KilledError,
+  StuckError,
+);
+
+/** Stops the runtime when an internal rule is broken; cheap enough to stay on in production. */
+export function invariant(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new InvariantError(`${message} (a bug in cooperator, please report it)`);
+}
+
+/**
+ * One error for several: the first itself, the others on its `errors`, so that nothing is lost and the
+ * identity of the first is kept. `errors` of an AggregateError is extended, never replaced.
+ */
+export function combineErrors(errors: readonly unknown[]): unknown {
+  const first = errors[0];
+  if (errors.length === 1) return first;
+  const others = errors.slice(1).filter((error) => error !== first);
+  if (others.length === 0) return first;
+  if (typeof first === "object" && first !== null && Object.isExtensible(first)) {
+    const known = (first as { errors?: unknown }).errors;
+    const merged = Array.isArray(known) ? [...known, ...others.filter((e) => !known.includes(e))] : others;
+    if (
+      Reflect.defineProperty(first, "errors", {
+        value: merged,
+        configurable: true,
+        writable: true,
+        enumerable: false,
+      })
+    ) {
+      return first;
+    }
+  }
+  return new AggregateError([first, ...others], "several tasks failed");
+}

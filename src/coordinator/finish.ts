@@ -1,0 +1,177 @@
+/**
+ * The end of a task, in this order: children are killed and drained, operations in flight are cancelled and
+ * drained, defers run, the exit is recorded, the parent is told, the joiners are woken. Its owner can thus
+ * never end before it. Source: seeds X-01, X-02; design D5.
+ */
+import { combineErrors } from "./errors.ts";
+import type { Exit } from "./exit.ts";
+import { Frame } from "./frame.ts";
+import type { Inflight } from "./inflight.ts";
+import { killChildren } from "./kill.ts";
+import { type Body, enter } from "./operation.ts";
+import { CancelScope, type Deferred, type Scope, ShieldScope } from "./scope.ts";
+import type { Task } from "./task.ts";
+import { ENDED } from "./task-state.ts";
+import { Wait } from "./wait.ts";
+
+const NO_ERRORS: readonly unknown[] = Object.freeze([]);
+
+/** The bottom frame is gone: ends the task, or pushes the frame that does what is still to be done. */
+export function bodyEnded(task: Task, failed: boolean, value: unknown): void {
+  if (task.cleanupErrors !== null) {
+    task.errors = task.errors === null ? task.cleanupErrors : [...task.errors, ...task.cleanupErrors];
+    task.cleanupErrors = null;
+    task.ownFailure = true;
+  }
+  if (failed) {
+    task.errors ??= [];
+    task.errors.push(value);
+    task.ownFailure = true;
+  } else if (!task.closed) task.value = value;
+  if (task.live === 0 && task.defers === null && (task.inflight === null || task.inflight.length === 0)) {
+    finishTask(task);
+    return;
+  }
+  const shield = new ShieldScope();
+  shield.host = task;
+  task.closed = true;
+  task.doomed = null;
+  task.top = new Frame(windUp(task), null, shield, null);
+}
+
+/** What is left to do when the body of `task` is over. Shielded: a kill changes the outcome, not this. */
+function* windUp(task: Task): Generator<unknown, unknown, unknown> {
+  killChildren(task, `${task.label} has ended`);
+  task.inflight?.visit(cancel);
+  yield* new Drain(task);
+  yield* runDefers(task);
+  // Defers may have queued operations and left them.
+  task.inflight?.visit(cancel);
+  yield* new Drain(task);
+  return task.value;
+}
+
+function cancel(operation: Inflight): boolean {
+  operation.cancel();
+  return true;
+}
+
+/** Runs the defers of a scope, last registered first; all of them run, whatever some throw. */
+export function* runDefers(scope: Scope): Generator<unknown, void, unknown> {
+  while (scope.defers !== null) {
+    const deferred = scope.defers.pop();
+    if (deferred === undefined) scope.defers = null;
+    else {
+      try {
+        yield* run(deferred);
+      } catch (error) {
+        scope.cleanupFailed(error);
+      }
+    }
+  }
+}
+
+/** Each defer has a scope of its own, which is how one that overruns its time is cut short. */
+export class DeferScope extends CancelScope {}
+
+function* run(deferred: Deferred): Generator<unknown, void, unknown> {
+  let operation: unknown = deferred;
+  if (typeof deferred === "function") {
+    operation = deferred();
+    if (typeof operation !== "object" || operation === null || !(Symbol.iterator in operation)) return;
+  }
+  yield* enter(new DeferScope(), operation as Body<unknown>, "defer()");
+}
+
+/** Waits until the children of a scope, and for a task its operations in flight, are gone. */
+export class Drain extends Wait<void> {
+  private readonly scope: Scope;
+  constructor(scope: Scope) {
+    super();
+    this.scope = scope;
+  }
+  override get killMode(): "ignore" {
+    return "ignore";
+  }
+  override get awaitedScope(): Scope {
+    return this.scope;
+  }
+  override describe(): string {
+    const { scope } = this;
+    return scope.live > 0 ? `end of ${scope.live} children` : "operations in flight";
+  }
+  protected override begin(): boolean {
+    return this.done();
+  }
+  protected override finish(): void {}
+  override abort(): boolean {
+    return true;
+  }
+  override drained(): void {
+    if (this.done()) this.grant();
+  }
+  private done(): boolean {
+    const { scope } = this;
+    if (scope.live > 0) return false;
+    const inflight = scope.host === scope ? scope.host.inflight : null;
+    return inflight === null || inflight.length === 0;
+  }
+}
+
+/** Records the exit and lets go of everything. */
+export function finishTask(task: Task): void {
+  const { cooperator, owner } = task;
+  const exit = exitOf(task);
+  task.outcome = exit;
+  task.state = ENDED;
+  task.closed = true;
+  task.doomed = null;
+  task.top = null;
+  task.value = undefined;
+  cooperator.counts[exit.status]++;
+  if (task.contended !== null) breakContended(task);
+  if (task.held !== null) reportUnobserved(task);
+  tellOwner(task, exit);
+  owner.release(task);
+  const joiners = task.joiners;
+  if (joiners !== null) for (let node = joiners.shift(); node !== null; node = joiners.shift()) node.grant();
+}
+
+function exitOf(task: Task): Exit<unknown> {
+  const { errors, cause } = task;
+  if (errors !== null && (task.ownFailure || cause === null || cause.failure)) {
+    return { status: "failed", error: combineErrors(errors) };
+  }
+  if (cause !== null) return { status: "killed", cause, errors: errors ?? NO_ERRORS };
+  return { status: "done", value: task.value };
+}
+
+function breakContended(task: Task): void {
+  const contended = task.contended!;
+  for (let held = contended.shift(); held !== null; held = contended.shift()) held.breakWaiters(task);
+}
+
+/** Errors go up unless they are held for a join; a task that was merely killed tells nobody. */
+function tellOwner(task: Task, exit: Exit<unknown>): void {
+  const errors = exit.status === "failed" ? [exit.error] : exit.status === "killed" ? exit.errors : NO_ERRORS;
+  if (errors.length === 0) return;
+  if (task.failure === "parent") task.owner.childFailed(errors, task);
+  else if (task.failure === "report") {
+    for (const error of errors) task.cooperator.report({ kind: "failure", task, where: "", error });
+  } else if (!task.observed) {
+    task.owner.held ??= new Set();
+    task.owner.held.add(task);
+  }
+}
+
+/** Reports the held failures that nobody has looked at by the time their owner ends. */
+export function reportUnobserved(owner: Scope): void {
+  if (owner.held === null) return;
+  for (const task of owner.held) {
+    const exit = task.outcome!;
+    if (exit.status === "failed") {
+      task.cooperator.report({ kind: "failure", task, where: "", error: exit.error });
+    }
+  }
+  owner.held = null;
+}

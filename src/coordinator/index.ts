@@ -1,0 +1,45 @@
+/** The kernel: task tree, waiting and killing. No io, no clock, no Node. */
+
+export {
+  Cooperator,
+  type CooperatorOptions,
+  type CooperatorStatistics,
+  type Driver,
+  type Host,
+  type Report,
+} from "./cooperator.ts";
+export {
+  type Coordinable,
+  CoordinationResult,
+  coordinateWith,
+  coordinateWithKill,
+  type WaitOptions,
+} from "./coordinate-with.ts";
+export { Coordinated } from "./coordinated.ts";
+export { Coordinator } from "./coordinator.ts";
+export { callChain, describeTask, dumpTree } from "./dump.ts";
+export { Embedded, EmbeddedList } from "./embedded-list.ts";
+export {
+  BrokenError,
+  BusyError,
+  ClosedError,
+  CoopError,
+  DeadlineError,
+  DeadlockError,
+  InvariantError,
+  KilledError,
+  StuckError,
+  UnsupportedError,
+  UsageError,
+} from "./errors.ts";
+export type { Exit, KillCause } from "./exit.ts";
+export { type Group, group } from "./group.ts";
+export { type Body, type Operation, op } from "./operation.ts";
+export { never, shield, yieldNow } from "./primitives.ts";
+export { HIGH, LOW, NORMAL, type Priority } from "./run-queue.ts";
+export type { Deferred } from "./scope.ts";
+export { Signal } from "./signal.ts";
+export { defer, type SpawnOptions, self, spawn } from "./spawn.ts";
+export type { FailureMode, KillOptions, Task } from "./task.ts";
+export type { Timeout, Timers } from "./timers.ts";
+export { type KillMode, Wait } from "./wait.ts";

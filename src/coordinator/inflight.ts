@@ -1,0 +1,13 @@
+import { Embedded } from "./embedded-list.ts";
+
+/**
+ * An operation a task has started that a driver still works on: the task may not end before it does, since
+ * memory of the task may still be written to. At the task's end it is cancelled and waited for.
+ * Source: seeds C-167, X-30.
+ */
+export abstract class Inflight extends Embedded {
+  /** @internal Asks the driver to stop it; its completion takes it off the task's list. Idempotent. */
+  abstract cancel(): void;
+  /** @internal For reports. */
+  abstract describe(): string;
+}

@@ -1,0 +1,79 @@
+/** Waiting for the end of a task. */
+import { EmbeddedList } from "./embedded-list.ts";
+import { type Exit, unwrapExit } from "./exit.ts";
+import type { Task } from "./task.ts";
+import { ENDED } from "./task-state.ts";
+import type { Timeout } from "./timers.ts";
+import { Wait } from "./wait.ts";
+
+/** The wait of `join` (unwraps the exit) and `settled` (gives it). */
+export class OutcomeWait<A, R> extends Wait<R> {
+  protected readonly target: Task<A>;
+  private readonly unwrap: boolean;
+
+  constructor(target: Task<A>, unwrap: boolean) {
+    super();
+    this.target = target;
+    this.unwrap = unwrap;
+  }
+
+  override describe(): string {
+    return `end of ${this.target.label}`;
+  }
+
+  protected override begin(task: Task): boolean {
+    const target = this.target;
+    target.cooperator.checkThread(task.cooperator);
+    if (target.state === ENDED) return true;
+    target.joiners ??= new EmbeddedList();
+    target.joiners.push(this);
+    return false;
+  }
+
+  protected override finish(): R {
+    const target = this.target;
+    target.observe();
+    const exit = target.outcome!;
+    return (this.unwrap ? unwrapExit(exit, target.label) : exit) as R;
+  }
+
+  override abort(): boolean {
+    this.list?.remove(this);
+    return true;
+  }
+}
+
+/** Kills, then waits for the end; what is still cleaning up when the time is over is cut short and reported. */
+export class KillWait<A> extends OutcomeWait<A, Exit<A>> {
+  private readonly reason: unknown;
+  private readonly within: number | string | undefined;
+  private timeout: Timeout | null = null;
+
+  constructor(target: Task<A>, reason: unknown, within: number | string | undefined) {
+    super(target, false);
+    this.reason = reason;
+    this.within = within;
+  }
+
+  protected override begin(task: Task): boolean {
+    const target = this.target;
+    if (this.within !== undefined && target.state !== ENDED) {
+      const cooperator = target.cooperator;
+      this.timeout = cooperator.requireTimers().after(this.within, () => cooperator.hurry(target as Task));
+    }
+    target.kill(this.reason);
+    // The kill of oneself or of an ancestor has just ended this very wait.
+    if (task.wait !== this) return false;
+    return super.begin(task);
+  }
+
+  protected override finish(): Exit<A> {
+    this.timeout?.disarm();
+    return super.finish();
+  }
+
+  override abort(): boolean {
+    this.timeout?.disarm();
+    return super.abort();
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * A kill request: the whole subtree is marked first, children before parents, and then the waits are woken
+ * in the same order. Nothing runs while it is being marked. Source: seeds C-090 … C-099, X-05; design D4.
+ */
+import { current } from "./current.ts";
+import type { KillCause } from "./exit.ts";
+import type { Scope } from "./scope.ts";
+import type { Task } from "./task.ts";
+import { BLOCKED, ENDED } from "./task-state.ts";
+import { findDoomed, reachedScopes } from "./unwind.ts";
+
+export interface KillDetails {
+  readonly origin?: string;
+  readonly failure?: boolean;
+}
+
+/** Kills `scope` and everything below it, unless it is already killed or over. */
+export function requestKill(scope: Scope, reason: unknown, details?: KillDetails): void {
+  if (scope.cause !== null || scope.host?.state === ENDED) return;
+  const marked: Scope[] = [];
+  mark(scope, causeOf(reason, details), marked);
+  for (let i = marked.length - 1; i >= 0; i--) meet(marked[i]!.host!);
+}
+
+/** Kills the children of a scope that itself goes on. */
+export function killChildren(scope: Scope, reason: unknown): void {
+  if (scope.children === null || scope.children.length === 0) return;
+  const cause = causeOf(reason);
+  const marked: Scope[] = [];
+  scope.children.visit((child) => {
+    if (child.cause === null) mark(child, cause, marked);
+    return true;
+  });
+  for (let i = marked.length - 1; i >= 0; i--) meet(marked[i]!.host!);
+}
+
+function causeOf(reason: unknown, details?: KillDetails): KillCause {
+  return {
+    reason,
+    origin: details?.origin ?? current.task?.label ?? null,
+    failure: details?.failure ?? false,
+  };
+}
+
+/**
+ * Marks `scope` and all below it. Iterative, so that a tree of any depth can be killed; `order` ends with
+ * children after their parents.
+ */
+function mark(scope: Scope, cause: KillCause, order: Scope[]): void {
+  const stack: Scope[] = [scope];
+  for (;;) {
+    const next = stack.pop();
+    if (next === undefined) return;
+    if (next.cause !== null) continue;
+    const host = next.host!;
+    if (host.state === ENDED) continue;
+    next.cause = cause;
+    order.push(next);
+    if (next === host || next === scope) reachedScopes(host, next, stack);
+    if (next.children !== null) {
+      next.children.visit((child) => {
+        stack.push(child);
+        return true;
+      });
+    }
+  }
+}
+
+/** Lets the kill meet the task where it is: ends its wait if that is killable, else it waits its turn. */
+function meet(task: Task): void {
+  // A delivery that is already under way stands, even where this kill may not reach.
+  const doomed = findDoomed(task) ?? task.doomed;
+  task.doomed = doomed;
+  if (doomed === null || task.state !== BLOCKED) return;
+  const wait = task.wait;
+  if (wait === null || wait.aborting) return;
+  const mode = wait.killMode;
+  if (mode === "ignore") return;
+  if (!wait.abort()) {
+    wait.aborting = true;
+    return;
+  }
+  if (mode === "unwind") task.wait = null;
+  task.cooperator.ready(task);
+}
+
+/**
+ * Ends the wait of a task that is stuck in its clean-up, so that the kill is delivered again and cuts the
+ * clean-up short. Returns false where there is nothing to cut.
+ */
+export function meetAgain(task: Task): boolean {
+  const wait = task.wait;
+  if (task.unwinding === null || task.state !== BLOCKED || wait === null) return false;
+  if (wait.aborting || wait.killMode !== "unwind") return false;
+  task.doomed = task.unwinding;
+  if (!wait.abort()) {
+    wait.aborting = true;
+    return true;
+  }
+  task.wait = null;
+  task.cooperator.ready(task);
+  return true;
+}

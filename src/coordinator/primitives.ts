@@ -1,0 +1,56 @@
+/** The small operations of the kernel. */
+import { currentTask } from "./current.ts";
+import { type Body, enter, type Operation } from "./operation.ts";
+import { ShieldScope } from "./scope.ts";
+import type { Task } from "./task.ts";
+import { Wait } from "./wait.ts";
+
+/**
+ * Lets everything that is ready at the same priority run first. A kill is met here.
+ */
+export function yieldNow(): Operation<void> {
+  return new YieldNow();
+}
+
+class YieldNow extends Wait<void> {
+  override describe(): string {
+    return "its next turn";
+  }
+  protected override begin(): boolean {
+    this.grant();
+    return false;
+  }
+  protected override finish(): void {}
+  override abort(): boolean {
+    return true;
+  }
+}
+
+/** Waits until the task is killed: for a body whose work is done by its children, or by callbacks. */
+export function never(): Operation<never> {
+  return new Never();
+}
+
+class Never extends Wait<never> {
+  override describe(): string {
+    return "a kill";
+  }
+  protected override begin(_task: Task): boolean {
+    return false;
+  }
+  protected override finish(): never {
+    throw new Error("never() was woken");
+  }
+  override abort(): boolean {
+    return true;
+  }
+}
+
+/**
+ * Runs `body` to its end before a kill from outside is delivered: for clean-up and for steps that must not
+ * be cut in half. The kill meets the task at its first wait after the shield.
+ */
+export function shield<A>(body: Body<A>): Operation<A> {
+  currentTask("shield()");
+  return enter(new ShieldScope(), body, "shield()");
+}

@@ -1,0 +1,92 @@
+/**
+ * Runnable tasks: three priorities, first in first out inside each.
+ *
+ * A higher priority goes first, but after {@link AGEING} steps in a row from above a waiting lower one the
+ * lower one gets a step: priorities order work, they never starve it.
+ */
+import type { Task } from "./task.ts";
+
+/** 0 before 1 before 2. */
+export type Priority = 0 | 1 | 2;
+export const HIGH: Priority = 0;
+export const NORMAL: Priority = 1;
+export const LOW: Priority = 2;
+
+/** Steps from above before a waiting lower priority gets one. Larger is stricter, and starves longer. */
+export const AGEING = 64;
+
+class Level {
+  head: Task | null = null;
+  tail: Task | null = null;
+  /** Steps taken from higher levels while this one waited. */
+  passedOver = 0;
+}
+
+export class RunQueue {
+  private readonly high = new Level();
+  private readonly normal = new Level();
+  private readonly low = new Level();
+  private count = 0;
+
+  get length(): number {
+    return this.count;
+  }
+
+  push(task: Task): void {
+    const level = this.levelOf(task.priority);
+    task.runNext = null;
+    if (level.tail === null) level.head = task;
+    else level.tail.runNext = task;
+    level.tail = task;
+    this.count++;
+  }
+
+  /** Puts the task in front of its priority. */
+  unshift(task: Task): void {
+    const level = this.levelOf(task.priority);
+    task.runNext = level.head;
+    level.head = task;
+    if (level.tail === null) level.tail = task;
+    this.count++;
+  }
+
+  shift(): Task | null {
+    if (this.count === 0) return null;
+    const { high, normal, low } = this;
+    if (low.head !== null && (high.head !== null || normal.head !== null) && ++low.passedOver >= AGEING) {
+      return this.take(low);
+    }
+    if (normal.head !== null && high.head !== null && ++normal.passedOver >= AGEING) return this.take(normal);
+    return this.take(high.head !== null ? high : normal.head !== null ? normal : low);
+  }
+
+  /** Takes a task out of the middle. O(n): only a change of priority needs it. */
+  remove(task: Task): boolean {
+    const level = this.levelOf(task.priority);
+    let before: Task | null = null;
+    for (let at = level.head; at !== null; before = at, at = at.runNext) {
+      if (at !== task) continue;
+      if (before === null) level.head = task.runNext;
+      else before.runNext = task.runNext;
+      if (level.tail === task) level.tail = before;
+      task.runNext = null;
+      this.count--;
+      return true;
+    }
+    return false;
+  }
+
+  private take(level: Level): Task {
+    const task = level.head!;
+    level.head = task.runNext;
+    if (level.head === null) level.tail = null;
+    level.passedOver = 0;
+    task.runNext = null;
+    this.count--;
+    return task;
+  }
+
+  private levelOf(priority: Priority): Level {
+    return priority === NORMAL ? this.normal : priority === HIGH ? this.high : this.low;
+  }
+}

@@ -1,0 +1,115 @@
+/** Making tasks. Source: seeds C-060 … C-063; design D5. */
+import type { Cooperator } from "./cooperator.ts";
+import { current, currentTask } from "./current.ts";
+import { UsageError } from "./errors.ts";
+import { Frame } from "./frame.ts";
+import { type Body, Call, takeIterator } from "./operation.ts";
+import type { Priority } from "./run-queue.ts";
+import type { Deferred, Scope } from "./scope.ts";
+import { step } from "./step.ts";
+import { type FailureMode, Task } from "./task.ts";
+
+export interface SpawnOptions {
+  /** For dumps and messages. */
+  readonly name?: string;
+  /** `HIGH` 0, `NORMAL` 1, `LOW` 2. Default: that of the spawning task. */
+  readonly priority?: Priority;
+  /** What a failure does. Default `"parent"`: it kills the parent with the error. */
+  readonly failure?: FailureMode;
+  /**
+   * When the first step is taken: `"queued"` behind what is ready (the default), `"next"` before anything
+   * else that is ready, `"now"` inside the call.
+   */
+  readonly start?: "queued" | "next" | "now";
+}
+
+/** Nested `start: "now"` calls before the rest are queued instead: each costs native stack. */
+const START_NOW_DEPTH_MAX = 64;
+
+/**
+ * Spawns a child of the running task. It runs in a later step and never outlives its parent: when the
+ * parent's body ends, what is left of its children is killed.
+ *
+ * @throws {ClosedError} when the running task has been killed.
+ * @throws {UsageError} when `body` is not an operation, or its arguments make it throw.
+ * @example
+ * const child = spawn(session(socket), { name: "session", failure: "report" });
+ */
+export function spawn<A>(body: Body<A>, options?: SpawnOptions): Task<A> {
+  const parent = currentTask("spawn()");
+  return spawnInto(parent.cooperator, parent, parent.label, body, options);
+}
+
+/** The task that runs. */
+export function self(): Task {
+  return currentTask("self()");
+}
+
+/**
+ * Registers clean-up of the running task: it runs after the body has ended and every child is gone, last
+ * registered first, whether the task returned, failed or was killed. It may wait, and no kill interrupts it.
+ */
+export function defer(cleanup: Deferred): void {
+  addDefer(currentTask("defer()"), cleanup);
+}
+
+/** @internal */
+export function addDefer(scope: Scope, cleanup: Deferred): void {
+  if (typeof cleanup !== "function" && typeof cleanup?.[Symbol.iterator] !== "function") {
+    throw new UsageError("COOP_NOT_AN_OPERATION", "defer() takes a function or an operation");
+  }
+  scope.defers ??= [];
+  scope.defers.push(cleanup);
+}
+
+/** @internal */
+export function spawnInto<A>(
+  cooperator: Cooperator,
+  owner: Scope,
+  ownerLabel: string,
+  body: Body<A>,
+  options?: SpawnOptions,
+): Task<A> {
+  owner.checkOpen(ownerLabel);
+  const running = current.task;
+  if (running !== null && running.cooperator !== cooperator) cooperator.checkThread(running.cooperator);
+  const scope = body instanceof Call ? body.scope : null;
+  const fn = body instanceof Call ? body.fn : typeof body === "function" ? body : null;
+  const gen = takeIterator(body, "spawn()");
+  const name = options?.name ?? fn?.name ?? "";
+  const task = new Task<A>(cooperator, owner, cooperator.nextId(), name, options?.failure ?? "parent");
+  const erased = task as Task;
+  task.priority = options?.priority ?? running?.priority ?? task.priority;
+  task.top = new Frame(gen, null, scope, fn);
+  if (scope !== null) scope.host = erased;
+  owner.adopt(erased);
+  cooperator.counts.spawned++;
+  start(cooperator, erased, options?.start ?? "queued");
+  return task;
+}
+
+let nowDepth = 0;
+
+function start(cooperator: Cooperator, task: Task, when: "queued" | "next" | "now"): void {
+  if (when === "queued") {
+    cooperator.ready(task);
+    return;
+  }
+  if (when === "now" && nowDepth < START_NOW_DEPTH_MAX && current.task !== null) {
+    const spawner = current.task;
+    nowDepth++;
+    try {
+      step(task);
+    } finally {
+      nowDepth--;
+      current.task = spawner;
+    }
+    return;
+  }
+  cooperator.readyFirst = true;
+  try {
+    cooperator.ready(task);
+  } finally {
+    cooperator.readyFirst = false;
+  }
+}

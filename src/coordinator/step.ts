@@ -1,0 +1,206 @@
+/**
+ * One step of a task: resume the top frame, and go on through calls and returns until the task waits or
+ * ends. Everything that is hot is in {@link step}; what a kill, a scope or an error needs is below it.
+ */
+import { current } from "./current.ts";
+import { combineErrors, StuckError, UsageError } from "./errors.ts";
+import { bodyEnded, finishTask } from "./finish.ts";
+import { Frame } from "./frame.ts";
+import { meetAgain } from "./kill.ts";
+import { type Call, describeValue, SUSPENDED } from "./operation.ts";
+import { LostKill, POISON } from "./poison.ts";
+import { type Scope, UNWOUND } from "./scope.ts";
+import type { Task } from "./task.ts";
+import { DRAINING, ENDED, RUNNING } from "./task-state.ts";
+import { findDoomed, mayUnwind } from "./unwind.ts";
+
+/** How the top frame is resumed. */
+type Mode = 0 | 1 | 2 | 3;
+const NEXT = 0;
+const THROW = 1;
+const RETURN = 2;
+/** The task has ended, or waits for its children: the step is over. */
+const STOP = 3;
+
+/**
+ * Suspensions inside one frame's clean-up before the kill is taken for swallowed (`finally { continue }`)
+ * and delivered again. A longer clean-up belongs in an operation of its own or in a `defer`.
+ */
+export const CLEANUP_WAITS_MAX = 1000;
+/** Deliveries to one frame before it is abandoned and reported. */
+export const REDELIVERIES_MAX = 100;
+
+/** What the next resume carries; beside the mode, so that helpers can give both without allocating. */
+let carried: unknown;
+
+export function step(task: Task): void {
+  current.task = task;
+  const wait = task.wait;
+  task.wait = null;
+  let mode: Mode = NEXT;
+  if (task.doomed !== null && (wait === null || wait.killMode === "unwind")) {
+    if (wait !== null && wait.satisfied) wait.rollback();
+    mode = startUnwinding(task);
+    if (mode === STOP) return;
+  }
+  task.state = RUNNING;
+  task.started = true;
+  task.cooperator.counts.steps++;
+  let value: unknown;
+  for (;;) {
+    const frame: Frame = task.top!;
+    let result: IteratorResult<unknown, unknown>;
+    try {
+      result = mode === NEXT ? frame.gen.next(value) : resumeAbruptly(frame, mode, value);
+    } catch (error) {
+      current.call = null;
+      mode = frameEnded(task, frame, true, error);
+      if (mode === STOP) return;
+      value = carried;
+      continue;
+    }
+    if (result === SUSPENDED) {
+      const call = current.call;
+      if (call !== null) {
+        current.call = null;
+        pushFrame(task, frame, call);
+        mode = NEXT;
+        value = undefined;
+        continue;
+      }
+      if (frame.unwinding) stillCleaningUp(task, frame);
+      if (task.state !== RUNNING) return;
+      if (task.doomed === null) {
+        mode = THROW;
+        value = foreign(undefined);
+        continue;
+      }
+      mode = startUnwinding(task);
+      if (mode === STOP) return;
+      continue;
+    }
+    if (!result.done) {
+      mode = THROW;
+      value = foreign(result.value);
+      continue;
+    }
+    if (frame.unwinding || frame.scope !== null || frame.below === null) {
+      mode = frameEnded(task, frame, false, result.value);
+      if (mode === STOP) return;
+      value = carried;
+    } else {
+      task.top = frame.below;
+      mode = NEXT;
+      value = result.value;
+    }
+  }
+}
+
+function pushFrame(task: Task, below: Frame, call: Call<unknown>): void {
+  const scope = call.scope;
+  task.top = new Frame(call.gen, below, scope, call.fn);
+  if (scope !== null) {
+    scope.host = task;
+    if (task.doomed !== null) task.doomed = findDoomed(task);
+  }
+}
+
+function resumeAbruptly(frame: Frame, mode: Mode, value: unknown): IteratorResult<unknown, unknown> {
+  const gen = frame.gen;
+  if (mode === THROW) {
+    if (gen.throw === undefined) throw value;
+    return gen.throw(value);
+  }
+  if (frame.unwinding && ++frame.redeliveries > REDELIVERIES_MAX) {
+    throw new StuckError(
+      `${frame.fn?.name ?? "a frame"} swallowed its kill ${REDELIVERIES_MAX} times and was abandoned; ` +
+        "do not continue, break or loop out of a finally block",
+    );
+  }
+  frame.unwinding = true;
+  if (gen.return === undefined) return { done: true, value: POISON };
+  return gen.return(POISON);
+}
+
+/** A kill is to be delivered: unwind, or wait for the children first, or never start at all. */
+function startUnwinding(task: Task): Mode {
+  if (!task.started) {
+    task.top = null;
+    finishTask(task);
+    return STOP;
+  }
+  if (mayUnwind(task)) return RETURN;
+  task.state = DRAINING;
+  return STOP;
+}
+
+/**
+ * A frame is over, with a value or an error. Gives the mode in which the frame below goes on.
+ */
+function frameEnded(task: Task, frame: Frame, failed: boolean, value: unknown): Mode {
+  const below = frame.below;
+  task.top = below;
+  const scope = frame.scope;
+  if (scope !== null) leaveScope(task, scope);
+  if (frame.unwinding) {
+    noteCleanup(task, frame, failed, value);
+    if (scope !== null && scope === task.unwinding && below !== null) return unwound(task);
+    if (below !== null) return RETURN;
+    task.unwinding = null;
+    bodyEnded(task, false, undefined);
+  } else if (below !== null) {
+    carried = value;
+    return failed ? THROW : NEXT;
+  } else {
+    bodyEnded(task, failed, value);
+  }
+  // The body is over. What is left to do, if anything, is a frame of its own.
+  if (task.state === ENDED) return STOP;
+  carried = undefined;
+  return NEXT;
+}
+
+function leaveScope(task: Task, scope: Scope): void {
+  scope.closed = true;
+  if (task.doomed !== null || scope.shields) task.doomed = findDoomed(task);
+}
+
+/** The frames of a killed scope are gone; its caller goes on, unless an outer scope has been killed too. */
+function unwound(task: Task): Mode {
+  task.unwinding = null;
+  task.doomed = findDoomed(task);
+  if (task.doomed !== null) return startUnwinding(task);
+  const errors = task.cleanupErrors;
+  task.cleanupErrors = null;
+  if (errors === null) {
+    carried = UNWOUND;
+    return NEXT;
+  }
+  carried = combineErrors(errors);
+  return THROW;
+}
+
+/** Keeps what clean-up threw; reports a kill that did not go through the frame. */
+function noteCleanup(task: Task, frame: Frame, failed: boolean, value: unknown): void {
+  if (failed && !(value instanceof LostKill)) {
+    task.cleanupErrors ??= [];
+    task.cleanupErrors.push(value);
+  } else if (failed || value !== POISON) {
+    task.cooperator.counts.killsOverridden++;
+    task.cooperator.report({ kind: "kill-overridden", task, where: frame.fn?.name ?? "", error: value });
+  }
+}
+
+/** A frame that is being unwound suspends once more. */
+function stillCleaningUp(task: Task, frame: Frame): void {
+  if (++frame.cleanupWaits > CLEANUP_WAITS_MAX || task.hurried) meetAgain(task);
+}
+
+function foreign(value: unknown): UsageError {
+  return new UsageError(
+    "COOP_FOREIGN_YIELD",
+    value === undefined
+      ? "a bare yield is no suspension: use yield* with an operation, yieldNow() to let others run"
+      : `cannot wait for ${describeValue(value)}: use yield* with an operation, not yield`,
+  );
+}

@@ -1,0 +1,204 @@
+/**
+ * A node of the task tree: one body, one parent, any number of children.
+ *
+ * ```
+ *            spawn            step                    wait
+ *   (new) ─────────▶ READY ─────────▶ RUNNING ──────────────▶ BLOCKED
+ *                      ▲                │  ▲                    │
+ *                      │   wait satisfied or killed             │
+ *                      └────────────────┼──┼────────────────────┘
+ *                      ▲                │  │ children gone
+ *                      └── DRAINING ◀───┘  │
+ *                          killed, children still cleaning up
+ *
+ *   end: body over → children killed → subtree drained → defers, last first → exit recorded
+ *        → parent told → joiners woken → ENDED (no longer admitted from here: spawn, kill, wake)
+ * ```
+ * Source: seeds C-060 … C-102 with the corrections X-01, X-02, X-04, X-05; design D4, D5.
+ */
+import type { Cooperator } from "./cooperator.ts";
+import type { Coordinated } from "./coordinated.ts";
+import type { Coordinator } from "./coordinator.ts";
+import type { EmbeddedList } from "./embedded-list.ts";
+import { UsageError } from "./errors.ts";
+import { type Exit, unwrapExit } from "./exit.ts";
+import type { Frame } from "./frame.ts";
+import type { Inflight } from "./inflight.ts";
+import { KillWait, OutcomeWait } from "./join.ts";
+import { requestKill } from "./kill.ts";
+import type { Body, Operation } from "./operation.ts";
+import { NORMAL, type Priority } from "./run-queue.ts";
+import { Scope } from "./scope.ts";
+import { type SpawnOptions, spawnInto } from "./spawn.ts";
+import { BLOCKED, DRAINING, ENDED, stateNames, type TaskState } from "./task-state.ts";
+import { regionLive } from "./unwind.ts";
+import type { Wait } from "./wait.ts";
+
+/** What a failure of the task does besides waking its joiners. */
+export type FailureMode =
+  /** Kills the parent with the error. The default. */
+  | "parent"
+  /** Nothing: it waits for a `join`. Reported when the parent ends and nobody has joined. */
+  | "hold"
+  /** Goes to the cooperator's reporter at once, and nowhere else. */
+  | "report";
+
+export interface KillOptions {
+  /** Clean-up may take this long: `"5 seconds"`, or milliseconds. What has not stopped by then is reported. */
+  readonly within?: number | string;
+}
+
+export class Task<A = unknown> extends Scope {
+  /** Unique inside one cooperator, from 1. */
+  readonly id: number;
+  name: string;
+  readonly cooperator: Cooperator;
+  /** @internal The scope that owns it: a task, a group, or the root. */
+  readonly owner: Scope;
+  /** @internal */ readonly failure: FailureMode;
+  /** @internal */ priority: Priority = NORMAL;
+  /** @internal */ state: TaskState = BLOCKED;
+  /** @internal The frame that runs. */
+  top: Frame | null = null;
+  /** @internal What it waits on. Kept while the task is ready, so that a kill can still hand the result back. */
+  wait: Wait<unknown> | null = null;
+  /** @internal Link of the run queue. */
+  runNext: Task | null = null;
+  /** @internal The outermost scope with a kill that may be delivered at the next suspension. */
+  doomed: Scope | null = null;
+  /** @internal The scope down to which frames are being unwound. */
+  unwinding: Scope | null = null;
+  /** @internal Thrown by children and by the body, in order. */
+  errors: unknown[] | null = null;
+  /** @internal Thrown by frames that were being unwound. */
+  cleanupErrors: unknown[] | null = null;
+  /** @internal One of the errors is the body's own. */
+  ownFailure = false;
+  /** @internal The first step has been taken. */
+  started = false;
+  /** @internal Its time for clean-up is over: every wait in it is cut short. */
+  hurried = false;
+  /** @internal Its outcome has been looked at: a failure that is held need not be reported. */
+  observed = false;
+  /** @internal */ value: unknown = undefined;
+  /** @internal */ outcome: Exit<A> | null = null;
+  /** @internal */ joiners: EmbeddedList<Coordinated> | null = null;
+  /** @internal Coordinators it owns that others wait for. */
+  contended: EmbeddedList<Coordinator> | null = null;
+  /** @internal Operations it has started and that still belong to the kernel or a driver. */
+  inflight: EmbeddedList<Inflight> | null = null;
+
+  /** @internal Tasks are made by `spawn`. */
+  constructor(cooperator: Cooperator, owner: Scope, id: number, name: string, failure: FailureMode) {
+    super();
+    this.host = this as Task;
+    this.cooperator = cooperator;
+    this.owner = owner;
+    this.id = id;
+    this.name = name;
+    this.failure = failure;
+  }
+
+  /** Name and number, for messages: `session#12`. */
+  get label(): string {
+    return `${this.name === "" ? "task" : this.name}#${this.id}`;
+  }
+
+  /** The task whose end ends this one; null for a task of the root. */
+  get parent(): Task | null {
+    return this.owner.host;
+  }
+
+  /** `"ready"`, `"running"`, `"blocked"`, `"draining"` or `"ended"`. */
+  get status(): (typeof stateNames)[TaskState] {
+    return stateNames[this.state];
+  }
+
+  /** True once a kill has been asked for, delivered or not. */
+  get killed(): boolean {
+    return this.cause !== null;
+  }
+
+  /** How it ended, or null while it lives. */
+  get exit(): Exit<A> | null {
+    return this.outcome;
+  }
+
+  /**
+   * The value it ended with. Throws its error, or a {@link KilledError}, when it did not end well.
+   *
+   * @throws {UsageError} `COOP_NOT_ENDED` while it lives: `join` waits for it.
+   */
+  get result(): A {
+    if (this.outcome === null) {
+      throw new UsageError("COOP_NOT_ENDED", `${this.label} has not ended; wait for it with join()`);
+    }
+    this.observe();
+    return unwrapExit(this.outcome, this.label);
+  }
+
+  /** Waits for its end and gives the value; throws its error, or a {@link KilledError}. */
+  join(): Operation<A> {
+    return new OutcomeWait<A, A>(this, true);
+  }
+
+  /** Waits for its end and gives the exit; never throws on account of how it ended. */
+  settled(): Operation<Exit<A>> {
+    return new OutcomeWait<A, Exit<A>>(this, false);
+  }
+
+  /**
+   * Asks the task and everything below it to stop, and returns at once. The first reason wins; a repeated
+   * or late request changes nothing.
+   */
+  kill(reason?: unknown): void {
+    requestKill(this, reason);
+  }
+
+  /** Asks for the kill and waits until the whole subtree has cleaned up and ended. */
+  killAndWait(reason?: unknown, options?: KillOptions): Operation<Exit<A>> {
+    return new KillWait<A>(this, reason, options?.within);
+  }
+
+  /** Spawns a child of this task from anywhere on its thread. Most code wants the free `spawn`. */
+  spawn<B>(body: Body<B>, options?: SpawnOptions): Task<B> {
+    return spawnInto(this.cooperator, this, this.label, body, options);
+  }
+
+  /** Disposal asks for a kill and does not wait. */
+  [Symbol.dispose](): void {
+    this.kill("disposed");
+  }
+
+  /** @internal */
+  override childFailed(errors: readonly unknown[], child: Task): void {
+    this.errors ??= [];
+    for (const error of errors) this.errors.push(error);
+    requestKill(this, errors[0], { origin: child.label, failure: true });
+  }
+
+  /** @internal */
+  override cleanupFailed(error: unknown): void {
+    this.errors ??= [];
+    this.errors.push(error);
+    this.ownFailure = true;
+  }
+
+  /** @internal Somebody has looked at the outcome. */
+  observe(): void {
+    this.observed = true;
+    this.owner.held?.delete(this as Task);
+  }
+
+  /** @internal Something this task had to outlive is gone: its last child of a scope, or an operation. */
+  drained(): void {
+    if (this.state === DRAINING) {
+      if (!regionLive(this as Task, this.doomed!)) this.cooperator.ready(this as Task);
+    } else if (this.state === BLOCKED && this.wait !== null) this.wait.drained();
+  }
+
+  /** @internal */
+  get ended(): boolean {
+    return this.state === ENDED;
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * The rules of delivery: which kill may reach a task where it is now, and what must be gone first.
+ *
+ * A task's frames and scopes form one stack. A kill of a scope unwinds the frames from the top down to that
+ * scope's base. Two things on the stack keep outer kills away: a shield, and a frame that is already being
+ * unwound (its `finally` blocks are clean-up and run to their end).
+ */
+import type { Scope } from "./scope.ts";
+import type { Task } from "./task.ts";
+
+/** The outermost killed scope whose kill may be delivered now, or null. */
+export function findDoomed(task: Task): Scope | null {
+  let found: Scope | null = null;
+  for (let frame = task.top; frame !== null; frame = frame.below) {
+    if (frame.unwinding) return found;
+    const scope = frame.scope;
+    if (scope === null) continue;
+    if (scope.shields) return found;
+    if (scope.cause !== null) found = scope;
+  }
+  return task.cause !== null ? task : found;
+}
+
+/**
+ * Collects the scopes on `task`'s stack that a kill of `target` reaches: those inside its base and outside
+ * every shield and clean-up.
+ */
+export function reachedScopes(task: Task, target: Scope, into: Scope[]): void {
+  const start = into.length;
+  for (let frame = task.top; frame !== null; frame = frame.below) {
+    const scope = frame.scope;
+    if (scope === target) return;
+    if (frame.unwinding || scope?.shields === true) into.length = start;
+    else if (scope !== null) into.push(scope);
+  }
+}
+
+/** True while children live in the part of `task`'s stack that a kill of `target` unwinds. */
+export function regionLive(task: Task, target: Scope): boolean {
+  if (target.live > 0) return true;
+  for (let frame = task.top; frame !== null; frame = frame.below) {
+    const scope = frame.scope;
+    if (scope === target) return false;
+    if (scope !== null && scope.live > 0) return true;
+  }
+  return false;
+}
+
+/**
+ * Starts to unwind: returns true when frames may be unwound now. Children that were spawned in the part to
+ * be unwound clean up first, since they may rely on what their parent holds.
+ */
+export function mayUnwind(task: Task): boolean {
+  const target = task.doomed!;
+  if (regionLive(task, target)) return false;
+  task.unwinding = target;
+  task.doomed = null;
+  return true;
+}

@@ -1,0 +1,97 @@
+/**
+ * Programs on a virtual clock: time stands still while a task can run and jumps to the next timer when all
+ * are blocked. Nothing sleeps, and a run is the same every time.
+ */
+import { Cooperator, type CooperatorStatistics, type Report } from "../coordinator/cooperator.ts";
+import { dumpTree } from "../coordinator/dump.ts";
+import { DeadlockError } from "../coordinator/errors.ts";
+import { meetAgain } from "../coordinator/kill.ts";
+import type { Body } from "../coordinator/operation.ts";
+import type { Task } from "../coordinator/task.ts";
+import { allTasks } from "../coordinator/walk.ts";
+import { TimerQueue } from "../time/timer-queue.ts";
+
+/** A cooperator whose turns are run by hand, on a clock that only moves when told. */
+export class VirtualRuntime {
+  readonly cooperator: Cooperator;
+  readonly timers: TimerQueue;
+  /** What no task could be told of, in order. */
+  readonly reports: Report[] = [];
+  private time = 0;
+  private panicked: unknown = null;
+
+  constructor() {
+    this.cooperator = new Cooperator({
+      host: { requestTurn() {}, panic: (error) => (this.panicked = error) },
+      name: "virtual",
+      report: (report) => this.reports.push(report),
+      now: () => this.time,
+    });
+    this.timers = new TimerQueue(this.cooperator, { arm() {}, disarm() {} });
+    this.cooperator.timers = this.timers;
+  }
+
+  /** Virtual milliseconds since the start. */
+  get now(): number {
+    return this.time / 1e6;
+  }
+
+  /** Moves the clock; timers that become due fire in the next turn. Time never goes back. */
+  advance(milliseconds: number): void {
+    if (!(milliseconds >= 0)) throw new RangeError("time does not go back");
+    this.time += milliseconds * 1e6;
+  }
+
+  /** Runs turns until no task is ready. Time stands still. */
+  settle(): void {
+    while (this.cooperator.turn()) {
+      /* until nothing is ready */
+    }
+    if (this.panicked !== null) throw this.panicked;
+  }
+
+  /** Runs turns, and jumps to the next timer whenever all tasks are blocked, until nothing can happen. */
+  drain(): void {
+    for (;;) {
+      this.settle();
+      const next = this.timers.next;
+      if (next !== Number.POSITIVE_INFINITY) this.time = Math.max(this.time, next);
+      else if (!this.cutCleanups()) return;
+    }
+  }
+
+  /**
+   * Spawns `body` at the root, runs until nothing can happen any more, and gives the task.
+   *
+   * @throws {DeadlockError} with the tree, when tasks are blocked and nothing can wake them.
+   */
+  run<A>(body: Body<A>): Task<A> {
+    const task = this.cooperator.spawn(body, { name: "main", failure: "hold" });
+    task.observe();
+    this.drain();
+    if (this.cooperator.live > 0) {
+      throw new DeadlockError(`every task is blocked:\n${dumpTree(this.cooperator.tasks())}`);
+    }
+    return task;
+  }
+
+  statistics(): CooperatorStatistics {
+    return this.cooperator.statistics();
+  }
+
+  /** Nothing can wake anybody: clean-up that still waits will wait for ever, unless its kill is repeated. */
+  private cutCleanups(): boolean {
+    let cut = false;
+    for (const task of allTasks(this.cooperator.tasks())) if (meetAgain(task)) cut = true;
+    return cut;
+  }
+}
+
+/**
+ * Runs `body` on a fresh virtual clock and gives its value; throws what it throws.
+ *
+ * @example const value = runVirtual(function* () { yield* sleep("1 hour"); return 42; });
+ */
+export function runVirtual<A>(body: Body<A>): A {
+  return new VirtualRuntime().run(body).result;
+}
