@@ -102,6 +102,8 @@ export class Cooperator {
   timers: Timers | null = null;
   /** @internal Plugged in by `io/`. */
   driver: Driver | null = null;
+  /** @internal Called before each step, for tests. */
+  onStep: (() => void) | null = null;
   private readonly host: Host;
   private readonly reporter: (report: Report) => void;
   private readonly queue = new RunQueue();
@@ -121,7 +123,7 @@ export class Cooperator {
   /** Spawns a task that has no parent. */
   spawn<A>(body: Body<A>, options?: SpawnOptions): Task<A> {
     if (this.broken !== null) throw new ClosedError(`${this.name} has stopped`, { cause: this.broken });
-    return spawnInto(this, this.root, this.name, body, options);
+    return spawnInto(this, this.root, body, options);
   }
 
   /** Tasks without a parent, oldest first. */
@@ -184,14 +186,16 @@ export class Cooperator {
 
   private runBatch(): void {
     const { queue } = this;
-    let left = Math.min(queue.length, BATCH_STEPS_MAX);
-    if (left === 0) return;
-    const end = left > CLOCK_STRIDE ? this.now() + BATCH_TIME_MAX_NS : 0;
-    for (; left > 0; left--) {
+    let end = 0;
+    for (let steps = 1; steps <= BATCH_STEPS_MAX; steps++) {
+      if (this.onStep !== null) this.onStep();
       const task = queue.shift();
       if (task === null) return;
       step(task);
-      if (left % CLOCK_STRIDE === 1 && end !== 0 && this.now() > end) return;
+      if (steps % CLOCK_STRIDE !== 0) continue;
+      const now = this.now();
+      if (end === 0) end = now + BATCH_TIME_MAX_NS;
+      else if (now > end) return;
     }
   }
 

@@ -166,8 +166,9 @@ export class Coordinator extends Embedded {
   private watchOwner(): void {
     const owner = this.holder;
     if (owner === null) return;
-    owner.contended ??= new EmbeddedList();
-    owner.contended.push(this);
+    const rare = owner.needRare();
+    rare.contended ??= new EmbeddedList();
+    rare.contended.push(this);
   }
 }
 

@@ -23,10 +23,10 @@ export type Exit<A> =
     };
 
 /** The value of a `done` exit; throws the error of a failed and a {@link KilledError} of a killed one. */
-export function unwrapExit<A>(exit: Exit<A>, label: string): A {
+export function unwrapExit<A>(exit: Exit<A>, task: { readonly label: string }): A {
   if (exit.status === "done") return exit.value;
   if (exit.status === "failed") throw exit.error;
-  throw killedError(exit.cause, label, exit.errors);
+  throw killedError(exit.cause, task.label, exit.errors);
 }
 
 /** @internal */

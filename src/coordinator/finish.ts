@@ -3,6 +3,8 @@
  * drained, defers run, the exit is recorded, the parent is told, the joiners are woken. Its owner can thus
  * never end before it. Source: seeds X-01, X-02; design D5.
  */
+import type { Coordinator } from "./coordinator.ts";
+import type { EmbeddedList } from "./embedded-list.ts";
 import { combineErrors } from "./errors.ts";
 import type { Exit } from "./exit.ts";
 import { Frame } from "./frame.ts";
@@ -18,37 +20,37 @@ const NO_ERRORS: readonly unknown[] = Object.freeze([]);
 
 /** The bottom frame is gone: ends the task, or pushes the frame that does what is still to be done. */
 export function bodyEnded(task: Task, failed: boolean, value: unknown): void {
-  if (task.cleanupErrors !== null) {
-    task.errors = task.errors === null ? task.cleanupErrors : [...task.errors, ...task.cleanupErrors];
-    task.cleanupErrors = null;
-    task.ownFailure = true;
+  const { rare } = task;
+  if (rare !== null && rare.cleanupErrors !== null) {
+    for (const error of rare.cleanupErrors) task.cleanupFailed(error);
+    rare.cleanupErrors = null;
   }
-  if (failed) {
-    task.errors ??= [];
-    task.errors.push(value);
-    task.ownFailure = true;
-  } else if (!task.closed) task.value = value;
-  if (task.live === 0 && task.defers === null && (task.inflight === null || task.inflight.length === 0)) {
-    finishTask(task);
+  if (failed) task.cleanupFailed(value);
+  if (
+    task.live === 0 &&
+    (rare === null || rare.defers === null) &&
+    (task.inflight === null || task.inflight.length === 0)
+  ) {
+    finishTask(task, value);
     return;
   }
   const shield = new ShieldScope();
   shield.host = task;
   task.closed = true;
   task.doomed = null;
-  task.top = new Frame(windUp(task), null, shield, null);
+  task.top = new Frame(windUp(task, value), null, shield, null, true);
 }
 
 /** What is left to do when the body of `task` is over. Shielded: a kill changes the outcome, not this. */
-function* windUp(task: Task): Generator<unknown, unknown, unknown> {
-  killChildren(task, `${task.label} has ended`);
+function* windUp(task: Task, value: unknown): Generator<unknown, unknown, unknown> {
+  if (task.live > 0) killChildren(task, `${task.label} has ended`);
   task.inflight?.visit(cancel);
   yield* new Drain(task);
   yield* runDefers(task);
   // Defers may have queued operations and left them.
   task.inflight?.visit(cancel);
   yield* new Drain(task);
-  return task.value;
+  return value;
 }
 
 function cancel(operation: Inflight): boolean {
@@ -58,9 +60,11 @@ function cancel(operation: Inflight): boolean {
 
 /** Runs the defers of a scope, last registered first; all of them run, whatever some throw. */
 export function* runDefers(scope: Scope): Generator<unknown, void, unknown> {
-  while (scope.defers !== null) {
-    const deferred = scope.defers.pop();
-    if (deferred === undefined) scope.defers = null;
+  const { rare } = scope;
+  if (rare === null) return;
+  while (rare.defers !== null) {
+    const deferred = rare.defers.pop();
+    if (deferred === undefined) rare.defers = null;
     else {
       try {
         yield* run(deferred);
@@ -119,35 +123,40 @@ export class Drain extends Wait<void> {
 }
 
 /** Records the exit and lets go of everything. */
-export function finishTask(task: Task): void {
-  const { cooperator, owner } = task;
-  const exit = exitOf(task);
+export function finishTask(task: Task, value: unknown): void {
+  const { cooperator, owner, rare } = task;
+  const exit = exitOf(task, value);
   task.outcome = exit;
   task.state = ENDED;
   task.closed = true;
   task.doomed = null;
   task.top = null;
-  task.value = undefined;
-  cooperator.counts[exit.status]++;
-  if (task.contended !== null) breakContended(task);
-  if (task.held !== null) reportUnobserved(task);
-  tellOwner(task, exit);
+  if (exit.status === "done") cooperator.counts.done++;
+  else if (exit.status === "failed") cooperator.counts.failed++;
+  else cooperator.counts.killed++;
+  if (rare !== null && rare.contended !== null) breakContended(task, rare.contended);
+  if (rare !== null && rare.held !== null) reportUnobserved(task);
+  if (exit.status !== "done") tellOwner(task, exit);
   owner.release(task);
-  const joiners = task.joiners;
+  const { joiner } = task;
+  if (joiner === null) return;
+  task.joiner = null;
+  joiner.grant();
+  const joiners = rare === null ? null : rare.joiners;
   if (joiners !== null) for (let node = joiners.shift(); node !== null; node = joiners.shift()) node.grant();
 }
 
-function exitOf(task: Task): Exit<unknown> {
-  const { errors, cause } = task;
-  if (errors !== null && (task.ownFailure || cause === null || cause.failure)) {
+function exitOf(task: Task, value: unknown): Exit<unknown> {
+  const { cause, rare } = task;
+  const errors = rare === null ? null : rare.errors;
+  if (errors !== null && (rare!.ownFailure || cause === null || cause.failure)) {
     return { status: "failed", error: combineErrors(errors) };
   }
   if (cause !== null) return { status: "killed", cause, errors: errors ?? NO_ERRORS };
-  return { status: "done", value: task.value };
+  return { status: "done", value };
 }
 
-function breakContended(task: Task): void {
-  const contended = task.contended!;
+function breakContended(task: Task, contended: EmbeddedList<Coordinator>): void {
   for (let held = contended.shift(); held !== null; held = contended.shift()) held.breakWaiters(task);
 }
 
@@ -159,19 +168,21 @@ function tellOwner(task: Task, exit: Exit<unknown>): void {
   else if (task.failure === "report") {
     for (const error of errors) task.cooperator.report({ kind: "failure", task, where: "", error });
   } else if (!task.observed) {
-    task.owner.held ??= new Set();
-    task.owner.held.add(task);
+    const rare = task.owner.needRare();
+    rare.held ??= new Set();
+    rare.held.add(task);
   }
 }
 
 /** Reports the held failures that nobody has looked at by the time their owner ends. */
 export function reportUnobserved(owner: Scope): void {
-  if (owner.held === null) return;
-  for (const task of owner.held) {
+  const held = owner.rare?.held ?? null;
+  if (held === null) return;
+  for (const task of held) {
     const exit = task.outcome!;
     if (exit.status === "failed") {
       task.cooperator.report({ kind: "failure", task, where: "", error: exit.error });
     }
   }
-  owner.held = null;
+  held.clear();
 }

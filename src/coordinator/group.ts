@@ -24,6 +24,11 @@ export class Group extends Scope {
     this.name = name;
   }
 
+  /** @internal */
+  override get label(): string {
+    return this.name;
+  }
+
   /** Live children. */
   get size(): number {
     return this.live;
@@ -35,7 +40,7 @@ export class Group extends Scope {
    * @throws {ClosedError} when the group is over or being killed.
    */
   spawn<A>(body: Body<A>, options?: SpawnOptions): Task<A> {
-    return spawnInto(this.host!.cooperator, this, this.name, body, options);
+    return spawnInto(this.host!.cooperator, this, body, options);
   }
 
   /** Kills the body and the children; `yield* group(…)` then throws a {@link KilledError}. */
@@ -45,7 +50,7 @@ export class Group extends Scope {
 
   /** Like the free `defer`, for the end of the group: runs once its children are gone. */
   defer(cleanup: Deferred): void {
-    this.checkOpen(this.name);
+    this.checkOpen();
     addDefer(this, cleanup);
   }
 

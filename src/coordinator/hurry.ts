@@ -17,8 +17,8 @@ export function hurryTree(task: Task): void {
 }
 
 function hurry(task: Task): void {
-  if (task.state === ENDED || task.hurried) return;
-  task.hurried = true;
+  if (task.state === ENDED || task.needRare().hurried) return;
+  task.needRare().hurried = true;
   const wait = task.wait;
   // A task that merely waits for its children is not the one that is stuck.
   if (task.state !== BLOCKED || wait === null || wait instanceof Drain) return;

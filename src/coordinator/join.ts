@@ -25,8 +25,12 @@ export class OutcomeWait<A, R> extends Wait<R> {
     const target = this.target;
     target.cooperator.checkThread(task.cooperator);
     if (target.state === ENDED) return true;
-    target.joiners ??= new EmbeddedList();
-    target.joiners.push(this);
+    if (target.joiner === null) target.joiner = this;
+    else {
+      const rare = target.needRare();
+      rare.joiners ??= new EmbeddedList();
+      rare.joiners.push(this);
+    }
     return false;
   }
 
@@ -34,11 +38,13 @@ export class OutcomeWait<A, R> extends Wait<R> {
     const target = this.target;
     target.observe();
     const exit = target.outcome!;
-    return (this.unwrap ? unwrapExit(exit, target.label) : exit) as R;
+    return (this.unwrap ? unwrapExit(exit, target) : exit) as R;
   }
 
   override abort(): boolean {
-    this.list?.remove(this);
+    const target = this.target;
+    if (target.joiner !== this) this.list?.remove(this);
+    else target.joiner = target.rare?.joiners?.shift() ?? null;
     return true;
   }
 }

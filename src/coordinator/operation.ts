@@ -10,6 +10,12 @@ import { current, currentTask } from "./current.ts";
 import { UsageError } from "./errors.ts";
 import type { Scope } from "./scope.ts";
 
+const GeneratorFunction = (function* () {}).constructor;
+
+/** @internal `next` of every generator object there is. */
+export const generatorNext: (value?: unknown) => IteratorResult<unknown, unknown> =
+  GeneratorFunction.prototype.prototype.next;
+
 /** Something that can be run with `yield*` inside a task and yields a value of type `A` when it is done. */
 export interface Operation<A> {
   [Symbol.iterator](): Iterator<unknown, A, any>;
@@ -32,11 +38,19 @@ export class Call<A> implements Operation<A>, Iterator<unknown, A, unknown> {
   /** @internal */ readonly gen: Iterator<unknown, A, unknown>;
   /** @internal */ readonly scope: Scope | null;
   /** @internal */ readonly fn: { readonly name: string } | null;
+  /** @internal `gen` is a real generator: its `next` needs no look-up, which would be megamorphic. */
+  readonly native: boolean;
   private state: 0 | 1 | 2 = FRESH;
 
   /** @internal */
-  constructor(gen: Iterator<unknown, A, unknown>, scope: Scope | null, fn: { readonly name: string } | null) {
+  constructor(
+    gen: Iterator<unknown, A, unknown>,
+    scope: Scope | null,
+    fn: { readonly name: string } | null,
+    native: boolean,
+  ) {
     this.gen = gen;
+    this.native = native;
     this.scope = scope;
     this.fn = fn;
   }
@@ -102,10 +116,11 @@ export function op<This, Args extends readonly unknown[], A>(
   body: (this: This, ...args: Args) => Generator<unknown, A, any>,
 ): (this: This, ...args: Args) => Operation<A> {
   if (typeof body !== "function") throw notAnOperation(body, "op()");
+  const native = Object.getPrototypeOf(body) === GeneratorFunction.prototype;
   const call = function (this: This): Operation<A> {
     // biome-ignore lint/complexity/noArguments: forwarding `arguments` through apply allocates no array
     const gen = body.apply(this, arguments as unknown as [...Args]);
-    return new Call(gen, null, body);
+    return new Call(gen, null, body, native);
   };
   Object.defineProperty(call, "name", { value: body.name, configurable: true });
   return call as (this: This, ...args: Args) => Operation<A>;
@@ -165,5 +180,5 @@ function notAnOperation(value: unknown, what: string): UsageError {
 
 /** @internal An operation that runs `body` in its own frame, inside `scope` when one is given. */
 export function enter<A>(scope: Scope | null, body: Body<A>, what: string): Operation<A> {
-  return new Call(takeIterator(body, what), scope, body as { readonly name: string });
+  return new Call(takeIterator(body, what), scope, body as { readonly name: string }, false);
 }

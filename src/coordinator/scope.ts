@@ -9,6 +9,7 @@ import { Embedded, EmbeddedList } from "./embedded-list.ts";
 import { ClosedError } from "./errors.ts";
 import type { KillCause } from "./exit.ts";
 import type { Body } from "./operation.ts";
+import { Rare } from "./rare.ts";
 import type { Task } from "./task.ts";
 
 /** What the base frame's caller gets as the value when the scope itself was killed. */
@@ -26,11 +27,15 @@ export abstract class Scope extends Embedded {
   children: EmbeddedList<Task> | null = null;
   /** @internal Nothing can be spawned here any more. */
   closed = false;
-  /** @internal Run in LIFO order once the children are gone. */
-  defers: Deferred[] | null = null;
+  /** @internal */
+  rare: Rare | null = null;
 
-  /** @internal Children whose failure waits for a join that has not come yet. */
-  held: Set<Task> | null = null;
+
+  /** @internal */
+  needRare(): Rare {
+    this.rare ??= new Rare();
+    return this.rare;
+  }
 
   /** @internal True for a scope that keeps kills of outer scopes away. */
   get shields(): boolean {
@@ -62,10 +67,15 @@ export abstract class Scope extends Embedded {
     return this.children === null ? 0 : this.children.length;
   }
 
+  /** @internal For messages. */
+  get label(): string {
+    return "the scope";
+  }
+
   /** @internal Throws when no child may be added. */
-  checkOpen(what: string): void {
-    if (this.cause !== null) throw new ClosedError(`${what} is being killed and takes no new children`);
-    if (this.closed) throw new ClosedError(`${what} has ended and takes no new children`);
+  checkOpen(): void {
+    if (this.cause !== null) throw new ClosedError(`${this.label} is being killed and takes no new children`);
+    if (this.closed) throw new ClosedError(`${this.label} has ended and takes no new children`);
   }
 }
 

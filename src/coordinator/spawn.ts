@@ -37,7 +37,7 @@ const START_NOW_DEPTH_MAX = 64;
  */
 export function spawn<A>(body: Body<A>, options?: SpawnOptions): Task<A> {
   const parent = currentTask("spawn()");
-  return spawnInto(parent.cooperator, parent, parent.label, body, options);
+  return spawnInto(parent.cooperator, parent, body, options);
 }
 
 /** The task that runs. */
@@ -58,33 +58,44 @@ export function addDefer(scope: Scope, cleanup: Deferred): void {
   if (typeof cleanup !== "function" && typeof cleanup?.[Symbol.iterator] !== "function") {
     throw new UsageError("COOP_NOT_AN_OPERATION", "defer() takes a function or an operation");
   }
-  scope.defers ??= [];
-  scope.defers.push(cleanup);
+  const rare = scope.needRare();
+  rare.defers ??= [];
+  rare.defers.push(cleanup);
 }
 
 /** @internal */
 export function spawnInto<A>(
   cooperator: Cooperator,
   owner: Scope,
-  ownerLabel: string,
   body: Body<A>,
   options?: SpawnOptions,
 ): Task<A> {
-  owner.checkOpen(ownerLabel);
+  if (owner.cause !== null || owner.closed) owner.checkOpen();
   const running = current.task;
   if (running !== null && running.cooperator !== cooperator) cooperator.checkThread(running.cooperator);
-  const scope = body instanceof Call ? body.scope : null;
-  const fn = body instanceof Call ? body.fn : typeof body === "function" ? body : null;
+  let scope: Scope | null = null;
+  let fn: { readonly name: string } | null = null;
+  let native = false;
+  if (body instanceof Call) {
+    scope = body.scope;
+    fn = body.fn;
+    native = body.native;
+  } else if (typeof body === "function") fn = body;
   const gen = takeIterator(body, "spawn()");
-  const name = options?.name ?? fn?.name ?? "";
-  const task = new Task<A>(cooperator, owner, cooperator.nextId(), name, options?.failure ?? "parent");
+  const task = new Task<A>(cooperator, owner, cooperator.nextId(), options?.name ?? fn);
   const erased = task as Task;
-  task.priority = options?.priority ?? running?.priority ?? task.priority;
-  task.top = new Frame(gen, null, scope, fn);
+  task.top = new Frame(gen, null, scope, fn, native);
   if (scope !== null) scope.host = erased;
+  if (running !== null) task.priority = running.priority;
   owner.adopt(erased);
   cooperator.counts.spawned++;
-  start(cooperator, erased, options?.start ?? "queued");
+  if (options === undefined) {
+    cooperator.ready(erased);
+    return task;
+  }
+  if (options.failure !== undefined) task.failure = options.failure;
+  if (options.priority !== undefined) task.priority = options.priority;
+  start(cooperator, erased, options.start ?? "queued");
   return task;
 }
 

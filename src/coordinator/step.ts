@@ -5,9 +5,9 @@
 import { current } from "./current.ts";
 import { combineErrors, StuckError, UsageError } from "./errors.ts";
 import { bodyEnded, finishTask } from "./finish.ts";
-import { Frame } from "./frame.ts";
+import { CLEANUP_WAITS_MAX, Frame, REDELIVERIES_MAX } from "./frame.ts";
 import { meetAgain } from "./kill.ts";
-import { type Call, describeValue, SUSPENDED } from "./operation.ts";
+import { type Call, describeValue, generatorNext, SUSPENDED } from "./operation.ts";
 import { LostKill, POISON } from "./poison.ts";
 import { type Scope, UNWOUND } from "./scope.ts";
 import type { Task } from "./task.ts";
@@ -21,14 +21,6 @@ const THROW = 1;
 const RETURN = 2;
 /** The task has ended, or waits for its children: the step is over. */
 const STOP = 3;
-
-/**
- * Suspensions inside one frame's clean-up before the kill is taken for swallowed (`finally { continue }`)
- * and delivered again. A longer clean-up belongs in an operation of its own or in a `defer`.
- */
-export const CLEANUP_WAITS_MAX = 1000;
-/** Deliveries to one frame before it is abandoned and reported. */
-export const REDELIVERIES_MAX = 100;
 
 /** What the next resume carries; beside the mode, so that helpers can give both without allocating. */
 let carried: unknown;
@@ -51,7 +43,9 @@ export function step(task: Task): void {
     const frame: Frame = task.top!;
     let result: IteratorResult<unknown, unknown>;
     try {
-      result = mode === NEXT ? frame.gen.next(value) : resumeAbruptly(frame, mode, value);
+      if (mode !== NEXT) result = resumeAbruptly(frame, mode, value);
+      else if (frame.native) result = generatorNext.call(frame.gen, value);
+      else result = frame.gen.next(value);
     } catch (error) {
       current.call = null;
       mode = frameEnded(task, frame, true, error);
@@ -98,7 +92,7 @@ export function step(task: Task): void {
 
 function pushFrame(task: Task, below: Frame, call: Call<unknown>): void {
   const scope = call.scope;
-  task.top = new Frame(call.gen, below, scope, call.fn);
+  task.top = new Frame(call.gen, below, scope, call.fn, call.native);
   if (scope !== null) {
     scope.host = task;
     if (task.doomed !== null) task.doomed = findDoomed(task);
@@ -111,12 +105,14 @@ function resumeAbruptly(frame: Frame, mode: Mode, value: unknown): IteratorResul
     if (gen.throw === undefined) throw value;
     return gen.throw(value);
   }
-  if (frame.unwinding && ++frame.redeliveries > REDELIVERIES_MAX) {
+  if (frame.unwinding && frame.cleanupWaits++ >= CLEANUP_WAITS_MAX + REDELIVERIES_MAX) {
     throw new StuckError(
       `${frame.fn?.name ?? "a frame"} swallowed its kill ${REDELIVERIES_MAX} times and was abandoned; ` +
         "do not continue, break or loop out of a finally block",
     );
   }
+  // A delivery that has to be repeated means trouble: from the second on every suspension counts as one.
+  if (frame.unwinding && frame.cleanupWaits < CLEANUP_WAITS_MAX) frame.cleanupWaits = CLEANUP_WAITS_MAX;
   frame.unwinding = true;
   if (gen.return === undefined) return { done: true, value: POISON };
   return gen.return(POISON);
@@ -126,7 +122,7 @@ function resumeAbruptly(frame: Frame, mode: Mode, value: unknown): IteratorResul
 function startUnwinding(task: Task): Mode {
   if (!task.started) {
     task.top = null;
-    finishTask(task);
+    finishTask(task, undefined);
     return STOP;
   }
   if (mayUnwind(task)) return RETURN;
@@ -170,12 +166,12 @@ function unwound(task: Task): Mode {
   task.unwinding = null;
   task.doomed = findDoomed(task);
   if (task.doomed !== null) return startUnwinding(task);
-  const errors = task.cleanupErrors;
-  task.cleanupErrors = null;
+  const errors = task.rare === null ? null : task.rare.cleanupErrors;
   if (errors === null) {
     carried = UNWOUND;
     return NEXT;
   }
+  task.rare!.cleanupErrors = null;
   carried = combineErrors(errors);
   return THROW;
 }
@@ -183,8 +179,9 @@ function unwound(task: Task): Mode {
 /** Keeps what clean-up threw; reports a kill that did not go through the frame. */
 function noteCleanup(task: Task, frame: Frame, failed: boolean, value: unknown): void {
   if (failed && !(value instanceof LostKill)) {
-    task.cleanupErrors ??= [];
-    task.cleanupErrors.push(value);
+    const rare = task.needRare();
+    rare.cleanupErrors ??= [];
+    rare.cleanupErrors.push(value);
   } else if (failed || value !== POISON) {
     task.cooperator.counts.killsOverridden++;
     task.cooperator.report({ kind: "kill-overridden", task, where: frame.fn?.name ?? "", error: value });
@@ -193,7 +190,8 @@ function noteCleanup(task: Task, frame: Frame, failed: boolean, value: unknown):
 
 /** A frame that is being unwound suspends once more. */
 function stillCleaningUp(task: Task, frame: Frame): void {
-  if (++frame.cleanupWaits > CLEANUP_WAITS_MAX || task.hurried) meetAgain(task);
+  if (frame.cleanupWaits >= CLEANUP_WAITS_MAX || task.rare?.hurried === true) meetAgain(task);
+  else frame.cleanupWaits++;
 }
 
 function foreign(value: unknown): UsageError {

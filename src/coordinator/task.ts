@@ -18,7 +18,6 @@
  */
 import type { Cooperator } from "./cooperator.ts";
 import type { Coordinated } from "./coordinated.ts";
-import type { Coordinator } from "./coordinator.ts";
 import type { EmbeddedList } from "./embedded-list.ts";
 import { UsageError } from "./errors.ts";
 import { type Exit, unwrapExit } from "./exit.ts";
@@ -51,11 +50,12 @@ export interface KillOptions {
 export class Task<A = unknown> extends Scope {
   /** Unique inside one cooperator, from 1. */
   readonly id: number;
-  name: string;
   readonly cooperator: Cooperator;
   /** @internal The scope that owns it: a task, a group, or the root. */
   readonly owner: Scope;
-  /** @internal */ readonly failure: FailureMode;
+  /** @internal Its name, or the function whose name it takes: names are only made when they are asked for. */
+  private naming: string | { readonly name: string } | null;
+  /** @internal */ failure: FailureMode = "parent";
   /** @internal */ priority: Priority = NORMAL;
   /** @internal */ state: TaskState = BLOCKED;
   /** @internal The frame that runs. */
@@ -68,39 +68,42 @@ export class Task<A = unknown> extends Scope {
   doomed: Scope | null = null;
   /** @internal The scope down to which frames are being unwound. */
   unwinding: Scope | null = null;
-  /** @internal Thrown by children and by the body, in order. */
-  errors: unknown[] | null = null;
-  /** @internal Thrown by frames that were being unwound. */
-  cleanupErrors: unknown[] | null = null;
-  /** @internal One of the errors is the body's own. */
-  ownFailure = false;
   /** @internal The first step has been taken. */
   started = false;
-  /** @internal Its time for clean-up is over: every wait in it is cut short. */
-  hurried = false;
   /** @internal Its outcome has been looked at: a failure that is held need not be reported. */
   observed = false;
-  /** @internal */ value: unknown = undefined;
   /** @internal */ outcome: Exit<A> | null = null;
-  /** @internal */ joiners: EmbeddedList<Coordinated> | null = null;
-  /** @internal Coordinators it owns that others wait for. */
-  contended: EmbeddedList<Coordinator> | null = null;
+  /** @internal The first that waits for the end; nearly always the only one. */
+  joiner: Coordinated | null = null;
   /** @internal Operations it has started and that still belong to the kernel or a driver. */
   inflight: EmbeddedList<Inflight> | null = null;
 
   /** @internal Tasks are made by `spawn`. */
-  constructor(cooperator: Cooperator, owner: Scope, id: number, name: string, failure: FailureMode) {
+  constructor(
+    cooperator: Cooperator,
+    owner: Scope,
+    id: number,
+    naming: string | { readonly name: string } | null,
+  ) {
     super();
     this.host = this as Task;
     this.cooperator = cooperator;
     this.owner = owner;
     this.id = id;
-    this.name = name;
-    this.failure = failure;
+    this.naming = naming;
+  }
+
+  /** For dumps and messages; by default the name of the operation it runs. */
+  get name(): string {
+    const { naming } = this;
+    return naming === null ? "" : typeof naming === "string" ? naming : naming.name;
+  }
+  set name(name: string) {
+    this.naming = name;
   }
 
   /** Name and number, for messages: `session#12`. */
-  get label(): string {
+  override get label(): string {
     return `${this.name === "" ? "task" : this.name}#${this.id}`;
   }
 
@@ -134,7 +137,7 @@ export class Task<A = unknown> extends Scope {
       throw new UsageError("COOP_NOT_ENDED", `${this.label} has not ended; wait for it with join()`);
     }
     this.observe();
-    return unwrapExit(this.outcome, this.label);
+    return unwrapExit(this.outcome, this);
   }
 
   /** Waits for its end and gives the value; throws its error, or a {@link KilledError}. */
@@ -162,7 +165,7 @@ export class Task<A = unknown> extends Scope {
 
   /** Spawns a child of this task from anywhere on its thread. Most code wants the free `spawn`. */
   spawn<B>(body: Body<B>, options?: SpawnOptions): Task<B> {
-    return spawnInto(this.cooperator, this, this.label, body, options);
+    return spawnInto(this.cooperator, this, body, options);
   }
 
   /** Disposal asks for a kill and does not wait. */
@@ -172,22 +175,24 @@ export class Task<A = unknown> extends Scope {
 
   /** @internal */
   override childFailed(errors: readonly unknown[], child: Task): void {
-    this.errors ??= [];
-    for (const error of errors) this.errors.push(error);
+    const rare = this.needRare();
+    rare.errors ??= [];
+    rare.errors.push(...errors);
     requestKill(this, errors[0], { origin: child.label, failure: true });
   }
 
   /** @internal */
   override cleanupFailed(error: unknown): void {
-    this.errors ??= [];
-    this.errors.push(error);
-    this.ownFailure = true;
+    const rare = this.needRare();
+    rare.errors ??= [];
+    rare.errors.push(error);
+    rare.ownFailure = true;
   }
 
   /** @internal Somebody has looked at the outcome. */
   observe(): void {
     this.observed = true;
-    this.owner.held?.delete(this as Task);
+    this.owner.rare?.held?.delete(this as Task);
   }
 
   /** @internal Something this task had to outlive is gone: its last child of a scope, or an operation. */

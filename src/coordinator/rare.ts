@@ -1,0 +1,25 @@
+import type { Coordinated } from "./coordinated.ts";
+import type { Coordinator } from "./coordinator.ts";
+import type { EmbeddedList } from "./embedded-list.ts";
+import type { Deferred } from "./scope.ts";
+import type { Task } from "./task.ts";
+
+/** What few scopes ever need; kept apart so that the others, which are many, stay small. */
+export class Rare {
+  /** Clean-up to run once the children are gone, last first. */
+  defers: Deferred[] | null = null;
+  /** Children whose failure waits for a join that has not come yet. */
+  held: Set<Task> | null = null;
+  /** Thrown by children and by the body, in order. */
+  errors: unknown[] | null = null;
+  /** Thrown by frames that were being unwound. */
+  cleanupErrors: unknown[] | null = null;
+  /** One of the errors is the body's own. */
+  ownFailure = false;
+  /** The time for clean-up is over: every wait in it is cut short. */
+  hurried = false;
+  /** Waiters for the end beyond the first, in order. */
+  joiners: EmbeddedList<Coordinated> | null = null;
+  /** Coordinators owned that others wait for. */
+  contended: EmbeddedList<Coordinator> | null = null;
+}

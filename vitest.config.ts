@@ -1,0 +1,24 @@
+import { defineConfig } from "vitest/config";
+
+// vitest's failure report uses Map.groupBy, which Node 20 does not have.
+const groupBy = <K, V>(items: Iterable<V>, keyOf: (item: V, index: number) => K): Map<K, V[]> => {
+  const groups = new Map<K, V[]>();
+  let index = 0;
+  for (const item of items) {
+    const key = keyOf(item, index++);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  }
+  return groups;
+};
+const map = Map as unknown as { groupBy?: typeof groupBy };
+map.groupBy ??= groupBy;
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    pool: "forks",
+    testTimeout: 20_000,
+  },
+});
