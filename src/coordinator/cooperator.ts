@@ -40,6 +40,8 @@ export interface Driver {
   flush(): number;
   /** Operations the driver still works on. */
   readonly inflight: number;
+  /** Operations that are queued and did not fit into the last submission: another turn is wanted. */
+  readonly backlog: number;
 }
 
 export interface CooperatorOptions {
@@ -100,8 +102,10 @@ export class Cooperator {
   readyFirst = false;
   /** @internal Plugged in by `time/`. */
   timers: Timers | null = null;
-  /** @internal Plugged in by `io/`. */
+  /** @internal Opened by `io/` at the first operation. */
   driver: Driver | null = null;
+  /** @internal How to open one; null where there is no io. */
+  openDriver: (() => Driver) | null = null;
   /** @internal Called before each step, for tests. */
   onStep: (() => void) | null = null;
   private readonly host: Host;
@@ -181,7 +185,7 @@ export class Cooperator {
       current.task = outer;
       this.inTurn = false;
     }
-    return this.queue.length > 0;
+    return this.queue.length > 0 || (this.driver !== null && this.driver.backlog > 0);
   }
 
   private runBatch(): void {
@@ -209,6 +213,11 @@ export class Cooperator {
       this.turnRequested = true;
       this.host.requestTurn();
     }
+  }
+
+  /** @internal Takes a `ready` back. */
+  unready(task: Task): void {
+    this.queue.remove(task);
   }
 
   /** Changes a task's CPU priority; one that is ready moves to the end of its new priority. */

@@ -182,7 +182,7 @@ class MultiWait extends Wait<CoordinationResult> {
       const node = nodes[i]!;
       if (!node.satisfied) node.list?.remove(node);
       else if (winner === -1 && !killed) winner = i;
-      else if (node.failure === null && node.target instanceof Coordinator) node.target.release();
+      else if (node.failure === null && node.target instanceof Coordinator) node.target.handBack(node.task);
     }
     this.timeout = null;
     if (winner === -1) return new CoordinationResult(KILLED, null);

@@ -109,19 +109,27 @@ export class Coordinator extends Embedded {
    * @returns how many were moved.
    */
   moveWaiters(target: Coordinator, count = Number.POSITIVE_INFINITY): number {
+    const most = Math.min(count, this.waiters.length);
     let moved = 0;
-    for (; moved < count; moved++) {
-      const node = this.waiters.shift();
-      if (node === null) break;
+    for (; moved < most; moved++) {
+      const node = this.waiters.shift()!;
       node.moved(target);
-      if (target.isHeld) target.enqueue(node);
-      else {
+      if (!target.isHeld) {
         target.isHeld = true;
         target.holder = node.task;
         node.grant();
-      }
+      } else if (target.holder?.state === ENDED) node.fail(target.broken(target.holder));
+      else target.enqueue(node);
     }
     return moved;
+  }
+
+  /**
+   * @internal Hands back what `task` was given but never saw, since a kill came first. Somebody else may have
+   * released it in between: then there is nothing to hand back.
+   */
+  handBack(task: Task | null): void {
+    if (this.isHeld && this.holder === task) this.release();
   }
 
   /** @internal Held again, for nobody in particular: what a handle does when it is submitted. */
@@ -196,13 +204,13 @@ class Acquire extends Wait<void> {
     return false;
   }
 
-  protected override finish(): void {
+  protected override finish(task: Task): void {
     if (this.failure !== null) {
       const failure = this.failure;
       this.failure = null;
       throw failure;
     }
-    if (this.flash && this.satisfied) this.coordinator.release();
+    if (this.flash && this.satisfied) this.coordinator.handBack(task);
   }
 
   override abort(): boolean {
@@ -211,7 +219,7 @@ class Acquire extends Wait<void> {
   }
 
   override rollback(): void {
-    if (this.failure === null) this.coordinator.release();
+    if (this.failure === null) this.coordinator.handBack(this.task);
     this.failure = null;
   }
 

@@ -62,13 +62,13 @@ export class EmbeddedList<T extends Embedded> {
 
   /**
    * Calls `visit` for each node, oldest first, until it returns false. `visit` may remove the node it is
-   * given, or any node but the next one.
+   * given, or any other; only to remove both it and the next one ends the walk there.
    */
   visit(visit: (node: T) => boolean | undefined): void {
     for (let node = this.head; node !== null; ) {
       const next = node.after as T | null;
       if (visit(node) === false) return;
-      node = next;
+      node = this.has(node) ? (node.after as T | null) : next !== null && this.has(next) ? next : null;
     }
   }
 

@@ -22,7 +22,7 @@ const NO_ERRORS: readonly unknown[] = Object.freeze([]);
 export function bodyEnded(task: Task, failed: boolean, value: unknown): void {
   const { rare } = task;
   if (rare !== null && rare.cleanupErrors !== null) {
-    for (const error of rare.cleanupErrors) task.cleanupFailed(error);
+    for (const { error } of rare.cleanupErrors) task.cleanupFailed(error);
     rare.cleanupErrors = null;
   }
   if (failed) task.cleanupFailed(value);
@@ -44,17 +44,17 @@ export function bodyEnded(task: Task, failed: boolean, value: unknown): void {
 /** What is left to do when the body of `task` is over. Shielded: a kill changes the outcome, not this. */
 function* windUp(task: Task, value: unknown): Generator<unknown, unknown, unknown> {
   if (task.live > 0) killChildren(task, `${task.label} has ended`);
-  task.inflight?.visit(cancel);
+  task.inflight?.visit(abandon);
   yield* new Drain(task);
   yield* runDefers(task);
   // Defers may have queued operations and left them.
-  task.inflight?.visit(cancel);
+  task.inflight?.visit(abandon);
   yield* new Drain(task);
   return value;
 }
 
-function cancel(operation: Inflight): boolean {
-  operation.cancel();
+function abandon(operation: Inflight): boolean {
+  operation.abandon();
   return true;
 }
 

@@ -22,10 +22,10 @@ export class Frame {
   /** For the call chain in dumps. */
   readonly fn: { readonly name: string } | null;
   /**
-   * A kill has been delivered here and the frame is in its `finally` blocks. What they wait for or call is
-   * clean-up, which no kill of this scope or of an outer one interrupts.
+   * The scope whose kill has been delivered here: the frame is in its `finally` blocks. What they wait for or
+   * call is clean-up, which no kill of this scope or of an outer one interrupts.
    */
-  unwinding = false;
+  unwinding: Scope | null = null;
   /**
    * Suspensions since the kill was delivered. Many mean that the code swallowed it and went on: above
    * {@link CLEANUP_WAITS_MAX} each one is a delivery more, and {@link REDELIVERIES_MAX} of those are enough.

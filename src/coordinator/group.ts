@@ -10,7 +10,7 @@ import { killedError } from "./exit.ts";
 import { Drain, reportUnobserved, runDefers } from "./finish.ts";
 import { killChildren, requestKill } from "./kill.ts";
 import { type Body, enter, type Operation, op } from "./operation.ts";
-import { type Deferred, Scope, UNWOUND } from "./scope.ts";
+import { type Deferred, Scope, ShieldScope, UNWOUND } from "./scope.ts";
 import { addDefer, type SpawnOptions, spawnInto } from "./spawn.ts";
 import type { Task } from "./task.ts";
 
@@ -101,7 +101,9 @@ const runGroup = op(function* (body: (g: Group) => Operation<unknown>, name: str
 
 const groupBody = op(function* (g: Group, body: (g: Group) => Operation<unknown>) {
   const value = yield* enter(null, body(g), "group()");
-  yield* new ChildrenWait(g);
+  // Another task may have spawned one between the end of the last child and this step.
+  do yield* new ChildrenWait(g);
+  while (g.live > 0);
   return value;
 });
 
@@ -116,7 +118,7 @@ const close = op(function* (g: Group) {
   killChildren(g, `${g.name} has ended`);
   yield* new Drain(g);
   g.closed = true;
-  yield* enter(null, runDefers(g), "group()");
+  yield* enter(new ShieldScope(), runDefers(g), "group()");
   reportUnobserved(g);
   if (g.errors.length > 0) throw combineErrors(g.errors);
 });

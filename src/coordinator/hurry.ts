@@ -32,10 +32,10 @@ function hurry(task: Task): void {
       return;
     }
   }
-  if (wait.killMode === "ignore" && wait.abort()) {
+  if (wait.killMode !== "unwind" && wait.abort()) {
     wait.rollback();
     task.wait = null;
-    task.doomed ??= task;
+    task.doomed ??= task.unwinding ?? task;
     task.cooperator.ready(task);
   }
 }

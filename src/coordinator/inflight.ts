@@ -6,8 +6,11 @@ import { Embedded } from "./embedded-list.ts";
  * Source: seeds C-167, X-30.
  */
 export abstract class Inflight extends Embedded {
-  /** @internal Asks the driver to stop it; its completion takes it off the task's list. Idempotent. */
-  abstract cancel(): void;
+  /**
+   * @internal Nobody will look at the result: asks the driver to stop, and whatever it may still produce is
+   * given back. The completion takes it off the task's list. Idempotent.
+   */
+  abstract abandon(): void;
   /** @internal For reports. */
   abstract describe(): string;
 }

@@ -7,10 +7,11 @@
  * Delegating to a plain generator works too and costs less for a leaf; docs/semantics.md has its limits.
  */
 import { current, currentTask } from "./current.ts";
+import { Embedded } from "./embedded-list.ts";
 import { UsageError } from "./errors.ts";
 import type { Scope } from "./scope.ts";
 
-const GeneratorFunction = (function* () {}).constructor;
+const GeneratorFunction = function* () {}.constructor;
 
 /** @internal `next` of every generator object there is. */
 export const generatorNext: (value?: unknown) => IteratorResult<unknown, unknown> =
@@ -63,6 +64,7 @@ export class Call<A> implements Operation<A>, Iterator<unknown, A, unknown> {
   next(value?: unknown): IteratorResult<unknown, A> {
     if (this.state === RUNNING) {
       this.state = SPENT;
+      if (current.call === (this as Call<unknown>)) throw notDelegated();
       return { done: true, value: value as A };
     }
     if (this.state === SPENT) throw spent();
@@ -74,6 +76,7 @@ export class Call<A> implements Operation<A>, Iterator<unknown, A, unknown> {
 
   return(value?: unknown): IteratorResult<unknown, A> {
     this.state = SPENT;
+    if (current.call === (this as Call<unknown>)) current.call = null;
     return { done: true, value: value as A };
   }
 
@@ -101,6 +104,12 @@ function spent(): UsageError {
   );
 }
 
+/** @internal Something other than the scheduler has asked for the next result; nothing has run. */
+export function notDelegated(): UsageError {
+  current.call = null;
+  return new UsageError("COOP_NOT_DELEGATED", "an operation can only be run with yield*, not iterated over");
+}
+
 /**
  * Makes an operation of a generator function. Each call of the result is one run, with its own frame:
  * a kill inside it runs its suspending `finally` blocks to their end, however deep the call.
@@ -120,6 +129,7 @@ export function op<This, Args extends readonly unknown[], A>(
   const call = function (this: This): Operation<A> {
     // biome-ignore lint/complexity/noArguments: forwarding `arguments` through apply allocates no array
     const gen = body.apply(this, arguments as unknown as [...Args]);
+    if (!native && !isIterable(gen)) throw notAnOperation(body, "op()");
     return new Call(gen, null, body, native);
   };
   Object.defineProperty(call, "name", { value: body.name, configurable: true });
@@ -138,15 +148,25 @@ export function takeIterator<A>(body: Body<A>, what: string): Iterator<unknown, 
     if (!isIterable(made) || typeof (made as { next?: unknown }).next !== "function") {
       throw notAnOperation(body, what);
     }
-    return made as unknown as Iterator<unknown, A, unknown>;
+    return guarded(made as unknown as Iterator<unknown, A, unknown>);
   }
   if (!isIterable(body)) throw notAnOperation(body, what);
   const iterator = body[Symbol.iterator]();
+  if (typeof iterator?.next !== "function") throw notAnOperation(body, what);
   if ((iterator as unknown) === body && Object.prototype.toString.call(body) === "[object Generator]") {
     if (adopted.has(body)) throw spent();
     adopted.add(body);
   }
-  return iterator;
+  return guarded(iterator);
+}
+
+/** An iterator of the user's own is put behind a generator: the language checks whatever it gives. */
+function guarded<A>(iterator: Iterator<unknown, A, unknown>): Iterator<unknown, A, unknown> {
+  return iterator.next === generatorNext || iterator instanceof Embedded ? iterator : delegate(iterator);
+}
+
+function* delegate<A>(iterator: Iterator<unknown, A, unknown>): Generator<unknown, A, unknown> {
+  return yield* { [Symbol.iterator]: () => iterator };
 }
 
 function isIterable(value: unknown): value is Iterable<unknown> {

@@ -1,8 +1,14 @@
 import type { Coordinated } from "./coordinated.ts";
 import type { Coordinator } from "./coordinator.ts";
 import type { EmbeddedList } from "./embedded-list.ts";
-import type { Deferred } from "./scope.ts";
+import type { Deferred, Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
+
+/** What a frame threw while it was being unwound to `target`. */
+export interface CleanupError {
+  readonly target: Scope;
+  readonly error: unknown;
+}
 
 /** What few scopes ever need; kept apart so that the others, which are many, stay small. */
 export class Rare {
@@ -13,7 +19,7 @@ export class Rare {
   /** Thrown by children and by the body, in order. */
   errors: unknown[] | null = null;
   /** Thrown by frames that were being unwound. */
-  cleanupErrors: unknown[] | null = null;
+  cleanupErrors: CleanupError[] | null = null;
   /** One of the errors is the body's own. */
   ownFailure = false;
   /** The time for clean-up is over: every wait in it is cut short. */

@@ -30,7 +30,6 @@ export abstract class Scope extends Embedded {
   /** @internal */
   rare: Rare | null = null;
 
-
   /** @internal */
   needRare(): Rare {
     this.rare ??= new Rare();

@@ -12,7 +12,7 @@ import { LostKill, POISON } from "./poison.ts";
 import { type Scope, UNWOUND } from "./scope.ts";
 import type { Task } from "./task.ts";
 import { DRAINING, ENDED, RUNNING } from "./task-state.ts";
-import { findDoomed, mayUnwind } from "./unwind.ts";
+import { cleanupTarget, findDoomed, mayUnwind, unwindsTo } from "./unwind.ts";
 
 /** How the top frame is resumed. */
 type Mode = 0 | 1 | 2 | 3;
@@ -43,7 +43,7 @@ export function step(task: Task): void {
     const frame: Frame = task.top!;
     let result: IteratorResult<unknown, unknown>;
     try {
-      if (mode !== NEXT) result = resumeAbruptly(frame, mode, value);
+      if (mode !== NEXT) result = resumeAbruptly(task, frame, mode, value);
       else if (frame.native) result = generatorNext.call(frame.gen, value);
       else result = frame.gen.next(value);
     } catch (error) {
@@ -62,7 +62,7 @@ export function step(task: Task): void {
         value = undefined;
         continue;
       }
-      if (frame.unwinding) stillCleaningUp(task, frame);
+      if (frame.unwinding !== null) stillCleaningUp(task, frame);
       if (task.state !== RUNNING) return;
       if (task.doomed === null) {
         mode = THROW;
@@ -78,7 +78,7 @@ export function step(task: Task): void {
       value = foreign(result.value);
       continue;
     }
-    if (frame.unwinding || frame.scope !== null || frame.below === null) {
+    if (frame.unwinding !== null || frame.scope !== null || frame.below === null) {
       mode = frameEnded(task, frame, false, result.value);
       if (mode === STOP) return;
       value = carried;
@@ -95,32 +95,43 @@ function pushFrame(task: Task, below: Frame, call: Call<unknown>): void {
   task.top = new Frame(call.gen, below, scope, call.fn, call.native);
   if (scope !== null) {
     scope.host = task;
-    if (task.doomed !== null) task.doomed = findDoomed(task);
+    if (task.doomed !== null || scope.cause !== null) {
+      task.doomed = findDoomed(task);
+      // A scope that is entered with a kill pending is reached by it like those that were there before.
+      if (task.doomed !== null) scope.cause ??= task.doomed.cause;
+    }
   }
 }
 
-function resumeAbruptly(frame: Frame, mode: Mode, value: unknown): IteratorResult<unknown, unknown> {
+function resumeAbruptly(
+  task: Task,
+  frame: Frame,
+  mode: Mode,
+  value: unknown,
+): IteratorResult<unknown, unknown> {
   const gen = frame.gen;
   if (mode === THROW) {
     if (gen.throw === undefined) throw value;
     return gen.throw(value);
   }
-  if (frame.unwinding && frame.cleanupWaits++ >= CLEANUP_WAITS_MAX + REDELIVERIES_MAX) {
+  if (frame.unwinding !== null && frame.cleanupWaits++ >= CLEANUP_WAITS_MAX + REDELIVERIES_MAX) {
     throw new StuckError(
       `${frame.fn?.name ?? "a frame"} swallowed its kill ${REDELIVERIES_MAX} times and was abandoned; ` +
         "do not continue, break or loop out of a finally block",
     );
   }
   // A delivery that has to be repeated means trouble: from the second on every suspension counts as one.
-  if (frame.unwinding && frame.cleanupWaits < CLEANUP_WAITS_MAX) frame.cleanupWaits = CLEANUP_WAITS_MAX;
-  frame.unwinding = true;
+  if (frame.unwinding !== null && frame.cleanupWaits < CLEANUP_WAITS_MAX) {
+    frame.cleanupWaits = CLEANUP_WAITS_MAX;
+  }
+  frame.unwinding = task.unwinding;
   if (gen.return === undefined) return { done: true, value: POISON };
   return gen.return(POISON);
 }
 
 /** A kill is to be delivered: unwind, or wait for the children first, or never start at all. */
 function startUnwinding(task: Task): Mode {
-  if (!task.started) {
+  if (!task.started && task.live === 0) {
     task.top = null;
     finishTask(task, undefined);
     return STOP;
@@ -138,9 +149,9 @@ function frameEnded(task: Task, frame: Frame, failed: boolean, value: unknown): 
   task.top = below;
   const scope = frame.scope;
   if (scope !== null) leaveScope(task, scope);
-  if (frame.unwinding) {
+  if (frame.unwinding !== null) {
     noteCleanup(task, frame, failed, value);
-    if (scope !== null && scope === task.unwinding && below !== null) return unwound(task);
+    if (scope !== null && scope === frame.unwinding && below !== null) return unwound(task);
     if (below !== null) return RETURN;
     task.unwinding = null;
     bodyEnded(task, false, undefined);
@@ -163,25 +174,33 @@ function leaveScope(task: Task, scope: Scope): void {
 
 /** The frames of a killed scope are gone; its caller goes on, unless an outer scope has been killed too. */
 function unwound(task: Task): Mode {
-  task.unwinding = null;
+  task.unwinding = cleanupTarget(task);
   task.doomed = findDoomed(task);
   if (task.doomed !== null) return startUnwinding(task);
-  const errors = task.rare === null ? null : task.rare.cleanupErrors;
-  if (errors === null) {
+  const errors = takeCleanupErrors(task);
+  if (errors.length === 0) {
     carried = UNWOUND;
     return NEXT;
   }
-  task.rare!.cleanupErrors = null;
   carried = combineErrors(errors);
   return THROW;
 }
 
+/** What clean-up has thrown, except for that of a clean-up further down which is still going on. */
+function takeCleanupErrors(task: Task): unknown[] {
+  const thrown = task.rare === null ? null : task.rare.cleanupErrors;
+  if (thrown === null) return [];
+  let from = thrown.length;
+  while (from > 0 && !unwindsTo(task, thrown[from - 1]!.target)) from--;
+  return thrown.splice(from).map(({ error }) => error);
+}
+
 /** Keeps what clean-up threw; reports a kill that did not go through the frame. */
 function noteCleanup(task: Task, frame: Frame, failed: boolean, value: unknown): void {
-  if (failed && !(value instanceof LostKill)) {
+  if (failed && value !== POISON && !(value instanceof LostKill)) {
     const rare = task.needRare();
     rare.cleanupErrors ??= [];
-    rare.cleanupErrors.push(value);
+    rare.cleanupErrors.push({ target: frame.unwinding!, error: value });
   } else if (failed || value !== POISON) {
     task.cooperator.counts.killsOverridden++;
     task.cooperator.report({ kind: "kill-overridden", task, where: frame.fn?.name ?? "", error: value });

@@ -12,7 +12,7 @@ import type { Task } from "./task.ts";
 export function findDoomed(task: Task): Scope | null {
   let found: Scope | null = null;
   for (let frame = task.top; frame !== null; frame = frame.below) {
-    if (frame.unwinding) return found;
+    if (frame.unwinding !== null) return found;
     const scope = frame.scope;
     if (scope === null) continue;
     if (scope.shields) return found;
@@ -30,9 +30,27 @@ export function reachedScopes(task: Task, target: Scope, into: Scope[]): void {
   for (let frame = task.top; frame !== null; frame = frame.below) {
     const scope = frame.scope;
     if (scope === target) return;
-    if (frame.unwinding || scope?.shields === true) into.length = start;
+    if (frame.unwinding !== null || scope?.shields === true) into.length = start;
     else if (scope !== null) into.push(scope);
   }
+  // A scope that is not on the stack, since it is over or has not begun, has nothing inside it.
+  if (target !== task) into.length = start;
+}
+
+/** The scope that the clean-up nearest to the top of the stack unwinds to, or null. */
+export function cleanupTarget(task: Task): Scope | null {
+  for (let frame = task.top; frame !== null; frame = frame.below) {
+    if (frame.unwinding !== null) return frame.unwinding;
+  }
+  return null;
+}
+
+/** True while a frame of `task` is in its clean-up on the way to `target`. */
+export function unwindsTo(task: Task, target: Scope): boolean {
+  for (let frame = task.top; frame !== null; frame = frame.below) {
+    if (frame.unwinding === target) return true;
+  }
+  return false;
 }
 
 /** True while children live in the part of `task`'s stack that a kill of `target` unwinds. */

@@ -17,10 +17,10 @@ import { Coordinated } from "./coordinated.ts";
 import type { Coordinator } from "./coordinator.ts";
 import { current, currentTask } from "./current.ts";
 import { InvariantError, UsageError } from "./errors.ts";
-import { type Operation, SUSPENDED } from "./operation.ts";
+import { notDelegated, type Operation, SUSPENDED } from "./operation.ts";
 import type { Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
-import { BLOCKED, RUNNING } from "./task-state.ts";
+import { BLOCKED, READY, RUNNING } from "./task-state.ts";
 
 /** What a kill does to a task that waits here. */
 export type KillMode =
@@ -55,7 +55,11 @@ export abstract class Wait<A> extends Coordinated implements Operation<A>, Itera
   next(): IteratorResult<unknown, A> {
     const owner = this.task;
     if (owner !== null) {
-      if (owner !== current.task || owner.wait === this) throw inUse();
+      if (owner !== current.task) throw inUse();
+      if (owner.wait === this) {
+        this.withdrawBegun(owner);
+        throw notDelegated();
+      }
       this.task = null;
       return { done: true, value: this.finish(owner) };
     }
@@ -80,6 +84,8 @@ export abstract class Wait<A> extends Coordinated implements Operation<A>, Itera
   }
 
   return(value?: unknown): IteratorResult<unknown, A> {
+    const owner = this.task;
+    if (owner !== null && owner === current.task && owner.wait === this) this.withdrawBegun(owner);
     this.task = null;
     return { done: true, value: value as A };
   }
@@ -101,7 +107,8 @@ export abstract class Wait<A> extends Coordinated implements Operation<A>, Itera
   override grant(): void {
     this.satisfied = true;
     const task = this.task;
-    if (task !== null) task.cooperator.ready(task);
+    // A late grant may find the task gone, or in another wait.
+    if (task !== null && task.wait === this) task.cooperator.ready(task);
   }
 
   /** @internal Only coordinators fail their waiters; the waits that queue on one override this. */
@@ -115,7 +122,15 @@ export abstract class Wait<A> extends Coordinated implements Operation<A>, Itera
   private withdraw(task: Task): void {
     this.task = null;
     task.wait = null;
+    if (task.state === READY) task.cooperator.unready(task);
     task.state = RUNNING;
+  }
+
+  /** Only the scheduler may resume a wait: code that iterates over it by hand leaves it, and has nothing. */
+  private withdrawBegun(task: Task): void {
+    if (this.satisfied) this.rollback();
+    else this.abort();
+    this.withdraw(task);
   }
 }
 

@@ -70,7 +70,10 @@ const POINTS_MAX = 100_000;
  * @example
  * const { points, reach } = killEverywhere(() => ({ body: function* () { yield* sleep(1); } }));
  */
-export function killEverywhere(program: () => Program, options?: KillEverywhereOptions): KillEverywhereResult {
+export function killEverywhere(
+  program: () => Program,
+  options?: KillEverywhereOptions,
+): KillEverywhereResult {
   const pointsMax = options?.pointsMax ?? POINTS_MAX;
   const first = runOnce(program(), [], pointsMax);
   let runs = 1;
@@ -127,9 +130,12 @@ function runOnce(program: Program, kills: readonly Injection[], pointsMax: numbe
     return { log: runtime.log, steps: runtime.statistics().steps, reached: runtime.reached };
   } catch (error) {
     const what = kills.map(({ point, task }) => `task ${task} killed at point ${point}`).join(", ");
-    throw new Error(`${what === "" ? "undisturbed" : what}: ${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    });
+    throw new Error(
+      `${what === "" ? "undisturbed" : what}: ${error instanceof Error ? error.message : error}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -194,10 +200,11 @@ export function checkTree(runtime: VirtualRuntime): void {
     if (owner.host?.state === ENDED) violated(`${task.label} outlives ${owner.host.label}`);
     if (owner.children?.has(task) !== true) violated(`${task.label} is not a child of its owner`);
     task.children?.validate();
-    task.joiners?.validate();
+    task.rare?.joiners?.validate();
     if (state === READY) {
       ready++;
-      if (wait !== null && wait.list !== null) violated(`${task.label} is ready and still queued as a waiter`);
+      if (wait !== null && wait.list !== null)
+        violated(`${task.label} is ready and still queued as a waiter`);
     } else if (state === BLOCKED) {
       if (wait === null || wait.task !== task) violated(`${task.label} is blocked on nothing`);
       else if (task.doomed !== null && wait.killMode === "unwind" && !wait.aborting) {

@@ -31,6 +31,11 @@ const PARSED_MAX = 64;
 /** Durations in a program are few and are parsed over and over. */
 const parsed = new Map<string, number>();
 
+/** Words have a plural, symbols have not: `secs` but not `hs`. */
+function singular(unit: string): string {
+  return unit.length > 3 && unit.endsWith("s") ? unit.slice(0, -1) : unit;
+}
+
 /**
  * A duration in nanoseconds.
  *
@@ -43,7 +48,7 @@ export function nanoseconds(duration: Duration): number {
     const known = parsed.get(duration);
     if (known !== undefined) return known;
     const match = PATTERN.exec(duration);
-    const unit = match === null ? undefined : (UNITS[match[2]!] ?? UNITS[match[2]!.replace(/s$/, "")]);
+    const unit = match === null ? undefined : (UNITS[match[2]!] ?? UNITS[singular(match[2]!)]);
     if (match !== null && unit !== undefined) {
       const value = Number(match[1]) * unit;
       if (parsed.size >= PARSED_MAX) parsed.clear();

@@ -117,6 +117,11 @@ export class TimerQueue implements Timers {
     return fired;
   }
 
+  /** The host's alarm went off, early by its own clock perhaps: the next `expire` sets it again if need be. */
+  alarmFired(): void {
+    this.armedFor = Number.POSITIVE_INFINITY;
+  }
+
   /** Checks order and indexes. O(n), for tests. */
   validate(): void {
     for (let i = 0; i < this.heap.length; i++) {

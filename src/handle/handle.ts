@@ -1,0 +1,174 @@
+/**
+ * The life of ONE pending operation, level 0: set it up, let it run, wait for it, look at the result.
+ *
+ * ```
+ *            setup                     completed
+ *   IDLE ────────────▶ SUBMITTED ────────────────────▶ DONE ─────┐
+ *                          │                             ▲  setup│
+ *                          │ cancel                      │       │
+ *                          ▼              completed      │       │
+ *                      CANCELLING ───────────────────────┘       │
+ *                          ▲                                     │
+ *                          └──────────── SUBMITTED ◀─────────────┘
+ * ```
+ *
+ * | state      | coordinator | result  | no longer admitted from here          |
+ * |------------|-------------|---------|---------------------------------------|
+ * | IDLE       | free        | –       |                                       |
+ * | SUBMITTED  | held        | –       | setup                                 |
+ * | CANCELLING | held        | –       | setup; a second cancel changes nothing |
+ * | DONE       | free        | number  |                                       |
+ *
+ * A handle belongs to the task that set it up. It is done only when the driver will not touch its memory any
+ * more, and its task does not end before that. Source: seeds C-160 … C-169, X-30.
+ */
+import { Coordinator } from "../coordinator/coordinator.ts";
+import { current } from "../coordinator/current.ts";
+import { EmbeddedList } from "../coordinator/embedded-list.ts";
+import { BusyError, UsageError } from "../coordinator/errors.ts";
+import { Inflight } from "../coordinator/inflight.ts";
+import type { Operation } from "../coordinator/operation.ts";
+import type { Task } from "../coordinator/task.ts";
+import { type KillMode, Wait } from "../coordinator/wait.ts";
+
+export type HandleState = 0 | 1 | 2 | 3;
+export const IDLE = 0;
+export const SUBMITTED = 1;
+export const CANCELLING = 2;
+export const DONE = 3;
+
+const stateNames = ["idle", "submitted", "cancelling", "done"] as const;
+
+export abstract class Handle extends Inflight {
+  /** @internal */ state: HandleState = IDLE;
+  /** @internal The task that set it up, null when that was not a task or no task has to wait for it. */
+  task: Task | null = null;
+  /** @internal Bytes or another non-negative number, or -errno. */
+  outcome = 0;
+  private gate: Coordinator | null = null;
+
+  /** `"idle"`, `"submitted"`, `"cancelling"` or `"done"`. */
+  get status(): (typeof stateNames)[HandleState] {
+    return stateNames[this.state];
+  }
+
+  /** True from setup until the operation is done. */
+  get pending(): boolean {
+    return this.state === SUBMITTED || this.state === CANCELLING;
+  }
+
+  /** Held while the operation is pending; for {@link coordinateWith} and {@link coordinateWithKill}. */
+  get coordinator(): Coordinator {
+    this.gate ??= new Coordinator({ held: this.pending, name: this.describe() });
+    return this.gate;
+  }
+
+  /**
+   * What the operation gave: a count or a descriptor, or -errno. Nothing is thrown for an errno here.
+   *
+   * @throws {UsageError} `COOP_NOT_ENDED` before it is done.
+   */
+  get result(): number {
+    if (this.state !== DONE) {
+      throw new UsageError("COOP_NOT_ENDED", `the ${this.describe()} is ${this.status}, it has no result`);
+    }
+    return this.outcome;
+  }
+
+  /**
+   * Waits until it is done and gives the result. A kill cancels the operation, waits for its end, and then
+   * unwinds.
+   */
+  wait(): Operation<number> {
+    return new HandleWait(this, "unwind");
+  }
+
+  /** Waits until it is done, whatever happens: what clean-up needs after a `cancel`. */
+  settled(): Operation<number> {
+    return new HandleWait(this, "ignore");
+  }
+
+  /** Asks for an early end. The operation may still succeed; it is done when `pending` is false. Idempotent. */
+  abstract cancel(): void;
+
+  /** @internal */
+  override abandon(): void {
+    this.cancel();
+  }
+
+  /** @internal Throws unless the handle can be set up now. */
+  checkIdle(): void {
+    if (this.state === SUBMITTED || this.state === CANCELLING) {
+      throw new BusyError(`the ${this.describe()} is still pending: a handle is for one operation at a time`);
+    }
+  }
+
+  /** @internal The operation has been handed over. */
+  submitted(): void {
+    this.state = SUBMITTED;
+    if (this.gate !== null) this.gate.rearm();
+    const task = current.task;
+    this.task = task;
+    if (task !== null) {
+      task.inflight ??= new EmbeddedList();
+      task.inflight.push(this);
+    }
+  }
+
+  /** @internal The operation is over and its memory is free. */
+  completed(result: number): void {
+    this.state = DONE;
+    this.outcome = result;
+    const task = this.task;
+    if (task !== null) {
+      this.task = null;
+      task.inflight!.remove(this);
+      if (task.inflight!.length === 0) task.drained();
+    }
+    if (this.gate?.held === true) this.gate.release();
+  }
+}
+
+class HandleWait extends Wait<number> {
+  private readonly handle: Handle;
+  private readonly mode: KillMode;
+
+  constructor(handle: Handle, mode: KillMode) {
+    super();
+    this.handle = handle;
+    this.mode = mode;
+  }
+
+  override get killMode(): KillMode {
+    return this.mode;
+  }
+
+  override describe(): string {
+    return this.handle.describe();
+  }
+
+  protected override begin(): boolean {
+    const { handle } = this;
+    if (handle.state === DONE) return true;
+    if (handle.state === IDLE) {
+      throw new UsageError("COOP_NOT_STARTED", `set the ${handle.describe()} up before waiting for it`);
+    }
+    handle.coordinator.enqueue(this);
+    return false;
+  }
+
+  protected override finish(): number {
+    // Ownership of the coordinator came with the wake-up; waiting for a result is not taking anything.
+    if (this.satisfied) this.handle.coordinator.release();
+    return this.handle.result;
+  }
+
+  override abort(): boolean {
+    this.handle.abandon();
+    return false;
+  }
+
+  override rollback(): void {
+    this.handle.coordinator.release();
+  }
+}

@@ -1,0 +1,3 @@
+/** The life of a pending operation, and references that know when they are stale. */
+export { Handle } from "./handle.ts";
+export { Slab } from "./slab.ts";

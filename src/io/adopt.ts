@@ -1,0 +1,36 @@
+/** Taking over descriptor numbers from elsewhere: from a setup form's result, or from another library. */
+import { UsageError } from "../coordinator/errors.ts";
+import { File } from "./file.ts";
+import { currentIo, type Io } from "./io.ts";
+import { Socket } from "./stream-socket.ts";
+
+/**
+ * A file of a descriptor number. From now on it is closed here, and must not be closed elsewhere.
+ *
+ * @throws {UsageError} `COOP_DESCRIPTOR` when it is no open descriptor.
+ */
+export function adoptFile(number: number): File {
+  return new File(checked(number), number);
+}
+
+/** Likewise a socket. */
+export function adoptSocket(number: number): Socket {
+  return new Socket(checked(number), number);
+}
+
+function checked(number: number): Io {
+  const io = currentIo("adopt");
+  if (
+    !Number.isInteger(number) ||
+    number < 0 ||
+    number > 0x7fff_ffff ||
+    !io.driver.validDescriptor(number) ||
+    io.owns(number)
+  ) {
+    throw new UsageError(
+      "COOP_DESCRIPTOR",
+      `${String(number)} is not an open descriptor that can be taken over`,
+    );
+  }
+  return io;
+}

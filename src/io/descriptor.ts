@@ -1,0 +1,178 @@
+/**
+ * An open file or socket.
+ *
+ * ```
+ *   OPEN ──close / dispose──▶ CLOSING ──last operation done, CLOSE done──▶ CLOSED
+ *    │                           no longer admitted from here: operations
+ *    └──────────release (the number goes to the caller, nothing is closed)──▶ CLOSED
+ * ```
+ *
+ * close(2) does not end an operation in flight, and a number may be reused the moment it is free; so closing
+ * first cancels by descriptor, waits for every completion, and only then closes.
+ * Source: seeds C-190; conformance R01 … R04; io_uring_cancelation(7).
+ */
+import { Embedded } from "../coordinator/embedded-list.ts";
+import { ClosedError, UsageError } from "../coordinator/errors.ts";
+import { Signal } from "../coordinator/signal.ts";
+import { CANCEL_ALL, CANCEL_FD, OP_ASYNC_CANCEL, OP_CLOSE } from "../native/layout.ts";
+import type { IoErrorDetails } from "./errno.ts";
+import { Handle } from "./handle.ts";
+import type { Io } from "./io.ts";
+
+export type DescriptorKind = "file" | "socket";
+
+export class Descriptor extends Embedded {
+  readonly kind: DescriptorKind;
+  /** @internal */ readonly io: Io;
+  /** @internal The number, -1 once it is closed or released. */
+  number: number;
+  /** @internal Operations in flight on it. */
+  inflight = 0;
+  /** @internal Notified when it is closed; null while it is open. */
+  closing: Signal | null = null;
+  /** @internal -errno of the close, 0 when it was good. */
+  closeResult = 0;
+  /** @internal What messages say about it: a path, an address. */
+  details: IoErrorDetails | undefined;
+  /** @internal Bytes a killed reader has received: the next reader gets them first. */
+  unread: Uint8Array | null = null;
+  /** @internal Bytes of a killed `sendAll` or `writeAll` that went out: the stream ends in the middle of something. */
+  brokenAt = -1;
+
+  /** @internal Descriptors are made by operations, or by `adoptFile` and `adoptSocket`. */
+  constructor(io: Io, number: number, kind: DescriptorKind, details?: IoErrorDetails) {
+    super();
+    this.io = io;
+    this.number = number;
+    this.kind = kind;
+    this.details = details;
+    io.descriptors.push(this);
+  }
+
+  /** The descriptor number, -1 once it is closed or released. It stays ours: never close it elsewhere. */
+  get fd(): number {
+    return this.number;
+  }
+
+  get closed(): boolean {
+    return this.closing !== null || this.number === -1;
+  }
+
+  get label(): string {
+    const { details } = this;
+    const name =
+      details?.path ?? (details?.address === undefined ? "" : `${details.address}:${details.port}`);
+    return `${this.kind} ${this.number}${name === "" ? "" : ` (${name})`}`;
+  }
+
+  /** Gives the number to the caller and forgets it. Nothing may be in flight on it. */
+  release(): number {
+    this.checkOpen("release");
+    if (this.inflight > 0) {
+      throw new UsageError("COOP_DESCRIPTOR", `${this.label} has operations in flight; wait for them first`);
+    }
+    const { number } = this;
+    this.forget();
+    return number;
+  }
+
+  /** Cancels what is in flight and closes, in the background: nobody waits. Harmless when it is closed. */
+  [Symbol.dispose](): void {
+    this.startClosing();
+  }
+
+  /** @internal */
+  checkOpen(operation: string): void {
+    if (this.closing === null && this.number !== -1) return;
+    throw new ClosedError(`${operation}: ${this.label} is closed`);
+  }
+
+  /** @internal Throws when a killed writer has left the stream in the middle of a message. */
+  checkWritable(operation: string): void {
+    this.checkOpen(operation);
+    if (this.brokenAt === -1) return;
+    throw new ClosedError(
+      `${operation}: ${this.label} is broken, a killed writer got ${this.brokenAt} bytes of its message out`,
+    );
+  }
+
+  /** @internal Takes over bytes that were received for nobody. */
+  keepUnread(bytes: Uint8Array): void {
+    if (this.closing !== null) return;
+    const { unread } = this;
+    const kept = new Uint8Array((unread?.length ?? 0) + bytes.length);
+    if (unread !== null) kept.set(unread);
+    kept.set(bytes, unread?.length ?? 0);
+    this.unread = kept;
+  }
+
+  /** @internal Copies kept bytes to `into`; 0 when there are none. */
+  takeUnread(into: Uint8Array): number {
+    const { unread } = this;
+    if (unread === null) return 0;
+    const count = Math.min(unread.length, into.length);
+    into.set(unread.subarray(0, count));
+    this.unread = count === unread.length ? null : unread.slice(count);
+    return count;
+  }
+
+  /** @internal Starts to close unless that has happened. The signal tells when it is done. */
+  startClosing(): Signal {
+    if (this.closing !== null) return this.closing;
+    const closed = new Signal({ name: `close of ${this.label}` });
+    this.closing = closed;
+    this.unread = null;
+    if (this.number === -1) closed.notify();
+    else if (this.inflight === 0) this.quiet();
+    else background(this.io, OP_ASYNC_CANCEL, this.number, CANCEL_FD | CANCEL_ALL, null);
+    return closed;
+  }
+
+  /** @internal Nothing is in flight any more. */
+  quiet(): void {
+    const { number } = this;
+    background(this.io, OP_CLOSE, number, 0, (result) => {
+      // Whatever close(2) says, the number is free: it is never closed again.
+      this.closeResult = result;
+      this.closing!.notify();
+    });
+    this.forget();
+  }
+
+  private forget(): void {
+    this.number = -1;
+    this.list?.remove(this);
+  }
+}
+
+/** An operation that belongs to no task. */
+function background(
+  io: Io,
+  opcode: number,
+  fd: number,
+  opFlags: number,
+  done: ((result: number) => void) | null,
+): void {
+  const handle = new BackgroundHandle(io, done);
+  handle.prepare(io, "close", null, null, undefined);
+  io.driver.submit(handle, opcode, fd, 0, 0, 0, opFlags, 0, 0);
+  handle.expected = 1;
+}
+
+class BackgroundHandle extends Handle {
+  private readonly done: ((result: number) => void) | null;
+  constructor(io: Io, done: ((result: number) => void) | null) {
+    super();
+    this.io = io;
+    this.done = done;
+  }
+  override finished(result: number): void {
+    this.completed(result);
+    this.done?.(result);
+  }
+}
+
+/** @internal Closes a descriptor that was opened for a task that is gone. */
+export function closeOrphan(io: Io, number: number): void {
+  background(io, OP_CLOSE, number, 0, null);
+}

@@ -1,0 +1,52 @@
+/** errno values as errors that look like Node's own. */
+import { getSystemErrorMap } from "node:util";
+import { brand, CoopError } from "../coordinator/errors.ts";
+
+export const EINTR = 4;
+export const EBADF = 9;
+export const EAGAIN = 11;
+export const ENOMEM = 12;
+export const EFAULT = 14;
+export const EBUSY = 16;
+export const EINVAL = 22;
+export const EPIPE = 32;
+export const ETIMEDOUT = 110;
+export const ECANCELED = 125;
+
+/** Where a failure happened; both are optional in Node's errors too. */
+export interface IoErrorDetails {
+  readonly path?: string | undefined;
+  readonly address?: string | undefined;
+  readonly port?: number | undefined;
+}
+
+/** An operation the kernel refused or could not finish: `code` is the errno name, `errno` is negative. */
+export class IoError extends CoopError {
+  static override readonly brand = "IoError";
+  readonly errno: number;
+  readonly syscall: string;
+  readonly path: string | undefined;
+  readonly address: string | undefined;
+  readonly port: number | undefined;
+
+  /** @param result -errno, as the kernel gives it. */
+  constructor(result: number, syscall: string, details?: IoErrorDetails) {
+    const [code, text] = systemErrors.get(result) ?? [`E${-result}`, "unknown error"];
+    const at =
+      details?.path !== undefined
+        ? ` '${details.path}'`
+        : details?.address !== undefined
+          ? ` ${details.address}${details.port === undefined ? "" : `:${details.port}`}`
+          : "";
+    super(code, `${code}: ${text}, ${syscall}${at}`);
+    this.errno = result;
+    this.syscall = syscall;
+    this.path = details?.path;
+    this.address = details?.address;
+    this.port = details?.port;
+  }
+}
+
+brand(IoError);
+
+const systemErrors = getSystemErrorMap();

@@ -1,0 +1,212 @@
+/**
+ * An io operation as a handle. What {@link BaseHandle} says holds; in addition:
+ *
+ * - `expected` counts completions that are still due: the operation's own, and one more after a cancel.
+ *   The handle is done when it is 0, and not before: the kernel may write to the buffer until then.
+ * - a result nobody will see (its task was killed, or ended) is given to `reclaim`: a descriptor is closed,
+ *   received bytes go to the next reader. Source: seeds X-10, X-30; conformance B09, P15.
+ */
+
+import { UsageError } from "../coordinator/errors.ts";
+import type { Wait } from "../coordinator/wait.ts";
+import { Handle as BaseHandle, CANCELLING, DONE, SUBMITTED } from "../handle/handle.ts";
+import { nanoseconds } from "../time/duration.ts";
+import type { Timed } from "../time/timer-queue.ts";
+import { timerQueueOf } from "../time/timer-queue.ts";
+import type { Descriptor } from "./descriptor.ts";
+import type { IoDriver } from "./driver.ts";
+import { ECANCELED, EFAULT, ETIMEDOUT } from "./errno.ts";
+import type { Io } from "./io.ts";
+import { type Block, type Bytes, isShared } from "./memory.ts";
+
+/** Options of every operation. */
+export interface IoOptions {
+  /** Cancels the operation after this long: `"2 seconds"`, or milliseconds. */
+  readonly timeout?: number | string;
+}
+
+/** Gives back what an operation produced for nobody. */
+export type Reclaim = (io: Io, result: number, handle: Handle) => void;
+
+export class Handle extends BaseHandle {
+  /** @internal Place in the driver's slab while submitted. */
+  index = -1;
+  /** @internal */ generation = 0;
+  /** @internal Completions still due. */
+  expected = 0;
+  /** @internal The io of the cooperator it was last used with. */
+  io: Io | null = null;
+  /** @internal What it works on. */
+  descriptor: Descriptor | null = null;
+  /** @internal The caller's bytes: held until the last completion. */
+  bytes: Bytes | null = null;
+  /** @internal Our bytes, where the caller's cannot be handed to the kernel, or for a path or an address. */
+  block: Block | null = null;
+  /** @internal Number of the registered buffer, for opcodes that take one. */
+  bufferIndex = 0;
+  /** @internal The block holds what is to be copied to `bytes`. */
+  copyOut = false;
+  /** @internal */ operation = "";
+  /** @internal The blocking form that waits, if it is one that does. */
+  waiter: Wait<unknown> | null = null;
+  /** @internal */ reclaim: Reclaim | null = null;
+  /** @internal Nobody will see the result. */
+  abandoned = false;
+  /** Nanoseconds, -1 for none. */
+  private timeout = -1;
+  private timer: OperationTimer | null = null;
+  /** @internal */ timedOut = false;
+
+  override describe(): string {
+    const on = this.descriptor === null ? "" : ` on ${this.descriptor.label}`;
+    return `${this.operation === "" ? "io handle" : this.operation}${on}`;
+  }
+
+  /** @internal Ready for a new operation: first call of every setup. */
+  prepare(
+    io: Io,
+    operation: string,
+    descriptor: Descriptor | null,
+    reclaim: Reclaim | null,
+    options: IoOptions | undefined,
+  ): IoDriver {
+    this.checkIdle();
+    if (descriptor !== null) descriptor.checkOpen(operation);
+    const { driver } = io;
+    if (driver.inflight >= driver.limit) {
+      throw new UsageError("COOP_LIMIT", `${driver.limit} operations are in flight; wait for some of them`);
+    }
+    this.timeout = options?.timeout === undefined ? -1 : nanoseconds(options.timeout);
+    this.io = io;
+    this.operation = operation;
+    this.descriptor = descriptor;
+    this.reclaim = reclaim;
+    this.abandoned = false;
+    this.timedOut = false;
+    this.bufferIndex = 0;
+    return driver;
+  }
+
+  /** @internal Done without an operation. */
+  immediate(result: number): void {
+    this.submitted();
+    this.completed(result);
+  }
+
+  /** @internal The address of the caller's bytes, or of a block that stands for them. */
+  pin(bytes: Bytes, fill: boolean): number {
+    const { memory } = this.io!.driver;
+    this.bytes = bytes;
+    if (isShared(bytes)) {
+      this.copyOut = false;
+      return memory.addressOf(bytes);
+    }
+    const block = memory.take(bytes.byteLength);
+    this.block = block;
+    this.copyOut = !fill;
+    if (fill) block.bytes.set(bytes);
+    return block.address;
+  }
+
+  /** @internal A block of our own, for an argument the kernel reads or writes. */
+  argument(size: number): Block {
+    const block = this.io!.driver.memory.take(size);
+    this.block = block;
+    this.copyOut = false;
+    return block;
+  }
+
+  /** @internal Handed to the driver. `waiter` is the blocking form, null for the setup form. */
+  started(waiter: Wait<unknown> | null): void {
+    this.expected = 1;
+    if (this.descriptor !== null) this.descriptor.inflight++;
+    if (waiter !== null) {
+      this.waiter = waiter;
+      this.state = SUBMITTED;
+    } else this.submitted();
+    if (this.timeout !== -1) {
+      this.timer ??= new OperationTimer(this);
+      this.timer.arm(this.timeout);
+    }
+  }
+
+  /** Asks for an early end. A count or -errno, -125 (ECANCELED) if the cancel was in time, comes all the same. */
+  cancel(): void {
+    if (this.state !== SUBMITTED) return;
+    this.state = CANCELLING;
+    this.expected++;
+    this.io!.driver.cancel(this);
+  }
+
+  /** @internal */
+  override abandon(): void {
+    this.abandoned = true;
+    this.cancel();
+  }
+
+  /** @internal All completions are in. */
+  finished(result: number): void {
+    let outcome = result;
+    const { descriptor, block, timer } = this;
+    if (timer !== null) {
+      timer.disarm();
+      if (this.timedOut && outcome === -ECANCELED) outcome = -ETIMEDOUT;
+    }
+    if (block !== null) {
+      if (this.copyOut && outcome > 0) outcome = this.copy(block, outcome);
+      this.block = null;
+      this.io!.driver.memory.give(block);
+    }
+    if (this.abandoned && outcome >= 0 && this.reclaim !== null) {
+      this.reclaim(this.io!, outcome, this);
+      outcome = -ECANCELED;
+    }
+    if (descriptor !== null) {
+      descriptor.inflight--;
+      if (descriptor.closing !== null && descriptor.inflight === 0) descriptor.quiet();
+    }
+    const { waiter } = this;
+    if (waiter === null) {
+      this.completed(outcome);
+      return;
+    }
+    this.waiter = null;
+    this.state = DONE;
+    this.outcome = outcome;
+    waiter.grant();
+  }
+
+  private copy(block: Block, count: number): number {
+    const bytes = this.bytes!;
+    // The caller may have detached its buffer meanwhile; the bytes have nowhere to go.
+    if (bytes.byteLength < count) return -EFAULT;
+    bytes.set(count === block.bytes.byteLength ? block.bytes : block.bytes.subarray(0, count));
+    return count;
+  }
+}
+
+/** Cancels a handle's operation when its time is up. */
+class OperationTimer implements Timed {
+  deadline = 0;
+  order = 0;
+  heapIndex = -1;
+  private readonly handle: Handle;
+
+  constructor(handle: Handle) {
+    this.handle = handle;
+  }
+
+  arm(length: number): void {
+    const { cooperator } = this.handle.io!;
+    timerQueueOf(cooperator).arm(this, cooperator.now() + length);
+  }
+
+  disarm(): void {
+    timerQueueOf(this.handle.io!.cooperator).disarm(this);
+  }
+
+  fire(): void {
+    this.handle.timedOut = true;
+    this.handle.cancel();
+  }
+}

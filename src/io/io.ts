@@ -1,0 +1,129 @@
+/**
+ * The io of one cooperator: its driver, its pool of handles, its open descriptors. Made at the first
+ * operation, so a program without io never opens a ring.
+ */
+import type { Cooperator, Driver } from "../coordinator/cooperator.ts";
+import { currentTask } from "../coordinator/current.ts";
+import { EmbeddedList } from "../coordinator/embedded-list.ts";
+import { UnsupportedError } from "../coordinator/errors.ts";
+import type { Descriptor } from "./descriptor.ts";
+import type { DriverStatistics, IoDriver } from "./driver.ts";
+import { Handle } from "./handle.ts";
+
+/** Idle handles kept for reuse. */
+const POOL_MAX = 1024;
+
+export interface IoStatistics extends DriverStatistics {
+  /** Descriptors opened or adopted and not closed yet. */
+  readonly descriptors: number;
+  /** Blocks of memory lent to operations in flight. */
+  readonly blocks: number;
+}
+
+export class Io {
+  readonly cooperator: Cooperator;
+  readonly driver: IoDriver;
+  /** @internal */ readonly descriptors: EmbeddedList<Descriptor> = new EmbeddedList();
+  private readonly pool: Handle[] = [];
+  private fixedArena: SharedArrayBuffer | null = null;
+  private fixedSize = 1;
+
+  constructor(cooperator: Cooperator, driver: IoDriver) {
+    this.cooperator = cooperator;
+    this.driver = driver;
+  }
+
+  /** @internal True when one of our descriptors has the number. */
+  owns(number: number): boolean {
+    for (const descriptor of this.descriptors) if (descriptor.number === number) return true;
+    return false;
+  }
+
+  /** @internal An idle handle, for a blocking form. */
+  take(): Handle {
+    return this.pool.pop() ?? new Handle();
+  }
+
+  /** @internal */
+  give(handle: Handle): void {
+    handle.descriptor = null;
+    handle.bytes = null;
+    if (this.pool.length < POOL_MAX) this.pool.push(handle);
+  }
+
+  /** @internal Registers a pool's memory. One pool can be; it is the first that asks and is allowed to. */
+  registerPool(arena: SharedArrayBuffer, count: number, size: number): boolean {
+    if (this.fixedArena !== null || this.driver.registerBuffers(new Uint8Array(arena), count, size) < 0) {
+      return false;
+    }
+    this.fixedArena = arena;
+    this.fixedSize = size;
+    return true;
+  }
+
+  /** @internal Number of the registered buffer that `bytes` lie in, or -1. */
+  fixedBuffer(bytes: Uint8Array): number {
+    if (bytes.buffer !== this.fixedArena) return -1;
+    const first = Math.floor(bytes.byteOffset / this.fixedSize);
+    const last = Math.floor((bytes.byteOffset + bytes.byteLength - 1) / this.fixedSize);
+    return first === last ? first : -1;
+  }
+
+  /** Closes what is still open, without waiting for it; the driver is done when `inflight` is 0. */
+  closeDescriptors(): void {
+    for (const descriptor of [...this.descriptors]) descriptor[Symbol.dispose]();
+  }
+
+  statistics(): IoStatistics {
+    return {
+      ...this.driver.statistics(),
+      descriptors: this.descriptors.length,
+      blocks: this.driver.memory.lent,
+    };
+  }
+}
+
+const ios = new WeakMap<Driver, Io>();
+let lastDriver: Driver | null = null;
+let lastIo: Io | null = null;
+
+/**
+ * The io of a cooperator; opens its driver at the first call.
+ *
+ * @throws {UnsupportedError} when the cooperator was made without io, or the driver cannot be opened.
+ */
+export function ioOf(cooperator: Cooperator): Io {
+  const { driver } = cooperator;
+  if (driver !== null && driver === lastDriver) return lastIo!;
+  return find(cooperator);
+}
+
+/** The io of the running task. */
+export function currentIo(what: string): Io {
+  return ioOf(currentTask(what).cooperator);
+}
+
+function find(cooperator: Cooperator): Io {
+  let { driver } = cooperator;
+  if (driver === null) {
+    if (cooperator.openDriver === null) {
+      throw new UnsupportedError(`${cooperator.name} has no io: start the program with run() or main()`);
+    }
+    driver = cooperator.openDriver();
+    cooperator.driver = driver;
+  }
+  let io = ios.get(driver);
+  if (io === undefined) {
+    io = new Io(cooperator, driver as IoDriver);
+    ios.set(driver, io);
+  }
+  lastDriver = driver;
+  lastIo = io;
+  return io;
+}
+
+/** Statistics of a cooperator's io, null when it has done none. */
+export function ioStatistics(cooperator: Cooperator): IoStatistics | null {
+  const { driver } = cooperator;
+  return driver === null ? null : (ios.get(driver)?.statistics() ?? null);
+}

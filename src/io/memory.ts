@@ -1,0 +1,171 @@
+/**
+ * Memory the kernel may read and write while an operation is in flight.
+ *
+ * Only shared memory is handed to the kernel as it is: a SharedArrayBuffer can be neither detached nor
+ * transferred, and a reference to it is held until the last completion. Bytes in an ordinary ArrayBuffer,
+ * which JavaScript may detach at any moment, travel through a block of our own and are copied.
+ * Source: design D10; reliability hazards "detached", "collected", "resizable".
+ */
+import { UsageError } from "../coordinator/errors.ts";
+import { describeValue } from "../coordinator/operation.ts";
+
+/** Bytes that an operation reads from or writes to. */
+export type Bytes = Uint8Array;
+
+/** Most bytes of one operation: the kernel's own limit, MAX_RW_COUNT. */
+export const TRANSFER_MAX = 0x7fff_f000;
+
+/** A block's classes: most operations are small, and large ones are rare. */
+const SMALL_SIZE = 4 * 1024;
+const SMALL_COUNT = 256;
+const LARGE_SIZE = 64 * 1024;
+const LARGE_COUNT = 64;
+
+/** Memory for bytes on their way to or from an ordinary ArrayBuffer. */
+export class Block {
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  /** Where the kernel finds it. */
+  readonly address: number;
+  /** The class it goes back to, null for one that is dropped. */
+  readonly home: BlockClass | null;
+
+  constructor(bytes: Uint8Array<SharedArrayBuffer>, address: number, home: BlockClass | null) {
+    this.bytes = bytes;
+    this.address = address;
+    this.home = home;
+  }
+}
+
+class BlockClass {
+  readonly size: number;
+  private readonly count: number;
+  private readonly free: Block[] = [];
+  private filled = false;
+
+  constructor(size: number, count: number) {
+    this.size = size;
+    this.count = count;
+  }
+
+  take(memory: Memory): Block | null {
+    if (!this.filled) this.fill(memory);
+    return this.free.pop() ?? null;
+  }
+
+  give(block: Block): void {
+    this.free.push(block);
+  }
+
+  private fill(memory: Memory): void {
+    this.filled = true;
+    const arena = new SharedArrayBuffer(this.size * this.count);
+    const base = memory.addressOf(new Uint8Array(arena));
+    for (let i = this.count - 1; i >= 0; i--) {
+      const at = i * this.size;
+      this.free.push(new Block(new Uint8Array(arena, at, this.size), base + at, this));
+    }
+  }
+}
+
+/** Addresses of shared memory, and blocks for the copy path. One per driver. */
+export class Memory {
+  /** Blocks in use. */
+  lent = 0;
+  private readonly resolve: (view: ArrayBufferView) => number;
+  private readonly bases = new WeakMap<SharedArrayBuffer, number>();
+  private lastBuffer: ArrayBufferLike | null = null;
+  private lastBase = 0;
+  private readonly small = new BlockClass(SMALL_SIZE, SMALL_COUNT);
+  private readonly large = new BlockClass(LARGE_SIZE, LARGE_COUNT);
+
+  /** @param resolve The address of a view's first byte. */
+  constructor(resolve: (view: ArrayBufferView) => number) {
+    this.resolve = resolve;
+  }
+
+  /** The address of bytes in shared memory. */
+  addressOf(view: Uint8Array): number {
+    const { buffer } = view;
+    if (buffer !== this.lastBuffer) {
+      const shared = buffer as SharedArrayBuffer;
+      let base = this.bases.get(shared);
+      if (base === undefined) {
+        base = this.resolve(new Uint8Array(shared));
+        this.bases.set(shared, base);
+      }
+      this.lastBuffer = buffer;
+      this.lastBase = base;
+    }
+    return this.lastBase + view.byteOffset;
+  }
+
+  /** A block of at least `size` bytes. The operations in flight bound how many there are. */
+  take(size: number): Block {
+    this.lent++;
+    const block =
+      size <= SMALL_SIZE ? this.small.take(this) : size <= LARGE_SIZE ? this.large.take(this) : null;
+    if (block !== null) return block;
+    const bytes = new Uint8Array(new SharedArrayBuffer(size));
+    return new Block(bytes, this.resolve(bytes), null);
+  }
+
+  give(block: Block): void {
+    this.lent--;
+    block.home?.give(block);
+  }
+}
+
+/** True when the kernel may work on these bytes directly. */
+export function isShared(view: Uint8Array): boolean {
+  return view.buffer instanceof SharedArrayBuffer && !isGrowable(view.buffer);
+}
+
+function isGrowable(buffer: SharedArrayBuffer): boolean {
+  return (buffer as { growable?: boolean }).growable === true;
+}
+
+/**
+ * Checks bytes a caller passed.
+ *
+ * @throws {UsageError} `COOP_BUFFER` when they are no Uint8Array, are detached, or are too many.
+ */
+export function checkBytes(value: unknown, what: string): Bytes {
+  if (!(value instanceof Uint8Array)) {
+    throw new UsageError(
+      "COOP_BUFFER",
+      `${what} takes a Uint8Array or a Buffer, not ${describeValue(value)}`,
+    );
+  }
+  if (value.byteLength === 0 && isGone(value)) {
+    throw new UsageError("COOP_BUFFER", `${what} was given bytes that are detached or out of bounds`);
+  }
+  if ((value.buffer as { resizable?: boolean }).resizable === true) {
+    throw new UsageError(
+      "COOP_BUFFER",
+      `${what} does not take a resizable ArrayBuffer: it could shrink meanwhile`,
+    );
+  }
+  if (value.byteLength > TRANSFER_MAX) {
+    throw new UsageError("COOP_BUFFER", `${what} takes at most ${TRANSFER_MAX} bytes at a time`);
+  }
+  return value;
+}
+
+/** A view of nothing is told from an empty one by trying to make another over the same buffer. */
+function isGone(view: Uint8Array): boolean {
+  if (view.buffer.byteLength > 0) return false;
+  try {
+    new Uint8Array(view.buffer, 0, 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** A buffer in shared memory: the kernel works on it directly, nothing is copied. */
+export function allocate(size: number): Buffer {
+  if (!Number.isSafeInteger(size) || size < 0 || size > TRANSFER_MAX) {
+    throw new UsageError("COOP_BUFFER", `a buffer has between 0 and ${TRANSFER_MAX} bytes, not ${size}`);
+  }
+  return Buffer.from(new SharedArrayBuffer(size));
+}

@@ -1,0 +1,118 @@
+/** open(2). */
+import { UsageError } from "../coordinator/errors.ts";
+import { describeValue, type Operation } from "../coordinator/operation.ts";
+import {
+  AT_FDCWD,
+  O_APPEND,
+  O_CLOEXEC,
+  O_CREAT,
+  O_EXCL,
+  O_RDONLY,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+  OP_OPENAT,
+} from "../native/layout.ts";
+import { closeOrphan } from "./descriptor.ts";
+import type { IoErrorDetails } from "./errno.ts";
+import { File } from "./file.ts";
+import type { Handle, IoOptions } from "./handle.ts";
+import { currentIo, type Io } from "./io.ts";
+import { IoWait } from "./io-wait.ts";
+import { type Path, pathBytes, pathText, pinPath } from "./path.ts";
+
+/** As in node:fs: read, write (created, emptied), append (created); `+` is both ways, `x` must not exist. */
+export type OpenMode = "r" | "r+" | "w" | "wx" | "w+" | "wx+" | "a" | "ax" | "a+" | "ax+";
+
+export interface OpenOptions extends IoOptions {
+  /** Permission bits of a file that is created, before the umask. Default 0o666. */
+  readonly permissions?: number;
+}
+
+const PERMISSIONS_DEFAULT = 0o666;
+
+const MODES: ReadonlyMap<string, number> = new Map([
+  ["r", O_RDONLY],
+  ["r+", O_RDWR],
+  ["w", O_WRONLY | O_CREAT | O_TRUNC],
+  ["wx", O_WRONLY | O_CREAT | O_TRUNC | O_EXCL],
+  ["w+", O_RDWR | O_CREAT | O_TRUNC],
+  ["wx+", O_RDWR | O_CREAT | O_TRUNC | O_EXCL],
+  ["a", O_WRONLY | O_CREAT | O_APPEND],
+  ["ax", O_WRONLY | O_CREAT | O_APPEND | O_EXCL],
+  ["a+", O_RDWR | O_CREAT | O_APPEND],
+  ["ax+", O_RDWR | O_CREAT | O_APPEND | O_EXCL],
+]);
+
+/**
+ * Queues an open. The result is the file's number, for `adoptFile`; it is not inherited by
+ * child processes.
+ *
+ * @see {@link open} to wait. open(2).
+ */
+export function setupOpen(handle: Handle, path: Path, mode: OpenMode = "r", options?: OpenOptions): void {
+  const bytes = pathBytes(path);
+  queueOpen(currentIo("setupOpen()"), handle, bytes, flagsOf(mode), permissionsOf(options), options);
+  handle.started(null);
+}
+
+/**
+ * Opens a file. One that is opened after the task was killed is closed.
+ *
+ * @throws {IoError} with the path: `ENOENT`, `EACCES`, `EMFILE`, …
+ */
+export function open(path: Path, mode: OpenMode = "r", options?: OpenOptions): Operation<File> {
+  return new Open(path, flagsOf(mode), permissionsOf(options), options);
+}
+
+function flagsOf(mode: OpenMode): number {
+  const flags = MODES.get(mode);
+  if (flags !== undefined) return flags | O_CLOEXEC;
+  throw new UsageError(
+    "COOP_ARGUMENT",
+    `a mode is one of ${[...MODES.keys()].join(" ")}, not ${describeValue(mode)}`,
+  );
+}
+
+function permissionsOf(options: OpenOptions | undefined): number {
+  const permissions = options?.permissions ?? PERMISSIONS_DEFAULT;
+  if (Number.isInteger(permissions) && permissions >= 0 && permissions <= 0o7777) return permissions;
+  throw new UsageError("COOP_ARGUMENT", "permissions are a number from 0 to 0o7777");
+}
+
+function queueOpen(
+  io: Io,
+  handle: Handle,
+  path: Uint8Array,
+  flags: number,
+  permissions: number,
+  options: OpenOptions | undefined,
+): void {
+  const driver = handle.prepare(io, "open", null, closeOrphan, options);
+  driver.submit(handle, OP_OPENAT, AT_FDCWD, pinPath(handle, path), permissions, 0, flags, 0, 0);
+}
+
+class Open extends IoWait<File> {
+  protected override readonly syscall = "open";
+  private readonly text: string;
+  private readonly path: Uint8Array;
+  private readonly flags: number;
+  private readonly permissions: number;
+  constructor(path: Path, flags: number, permissions: number, options: OpenOptions | undefined) {
+    super(null, options);
+    this.path = pathBytes(path);
+    this.text = pathText(path);
+    this.flags = flags;
+    this.permissions = permissions;
+  }
+  protected override setup(io: Io, handle: Handle): number {
+    queueOpen(io, handle, this.path, this.flags, this.permissions, this.options);
+    return -1;
+  }
+  protected override convert(result: number, io: Io): File {
+    return new File(io, result, { path: this.text });
+  }
+  protected override details(): IoErrorDetails {
+    return { path: this.text };
+  }
+}

@@ -1,0 +1,68 @@
+/** recv(2): bytes from a socket. */
+import type { Operation } from "../coordinator/operation.ts";
+import { OP_RECV } from "../native/layout.ts";
+import type { Descriptor } from "./descriptor.ts";
+import type { Handle, IoOptions } from "./handle.ts";
+import { currentIo, type Io } from "./io.ts";
+import { IoWait } from "./io-wait.ts";
+import { type Bytes, checkBytes } from "./memory.ts";
+
+/**
+ * Queues a receive and returns at once; its completion releases the handle's coordinator.
+ *
+ * `handle` goes idle → submitted. `into` is held until the last completion, even if the task is killed.
+ *
+ * @param into Where the bytes go; at most `into.byteLength` of them. With {@link allocate} nothing is copied.
+ * @throws {BusyError} when `handle` is pending. @throws {ClosedError} when `socket` is closed.
+ * @see {@link recv} to wait. recv(2).
+ */
+export function setupRecv(handle: Handle, socket: Descriptor, into: Bytes, options?: IoOptions): void {
+  const done = queueRecv(currentIo("setupRecv()"), handle, socket, checkBytes(into, "recv"), options);
+  if (done === -1) handle.started(null);
+  else handle.immediate(done);
+}
+
+/**
+ * Waits for bytes and gives their count, 0 when the peer has sent its last. A kill loses nothing: bytes that
+ * had arrived are what the next reader gets first.
+ *
+ * @throws {IoError} what recv(2) says. @throws {DeadlineError} when `options.timeout` was over first.
+ */
+export function recv(socket: Descriptor, into: Bytes, options?: IoOptions): Operation<number> {
+  return new Recv(socket, checkBytes(into, "recv"), options);
+}
+
+function queueRecv(
+  io: Io,
+  handle: Handle,
+  socket: Descriptor,
+  into: Bytes,
+  options: IoOptions | undefined,
+): number {
+  const driver = handle.prepare(io, "recv", socket, keepReceived, options);
+  if (into.byteLength === 0) return 0;
+  if (socket.unread !== null) return socket.takeUnread(into);
+  const address = handle.pin(into, false);
+  driver.submit(handle, OP_RECV, socket.number, address, into.byteLength, 0, 0, 0, 0);
+  return -1;
+}
+
+/** Bytes that arrived for a reader that is gone. */
+export function keepReceived(_io: Io, count: number, handle: Handle): void {
+  if (count > 0) handle.descriptor!.keepUnread(handle.bytes!.subarray(0, count));
+}
+
+class Recv extends IoWait<number> {
+  protected override readonly syscall = "recv";
+  private readonly into: Bytes;
+  constructor(socket: Descriptor, into: Bytes, options: IoOptions | undefined) {
+    super(socket, options);
+    this.into = into;
+  }
+  protected override setup(io: Io, handle: Handle): number {
+    return queueRecv(io, handle, this.descriptor!, this.into, this.options);
+  }
+  protected override convert(result: number): number {
+    return result;
+  }
+}

@@ -1,0 +1,110 @@
+// Small synchronous calls that io_uring has no opcode for on every kernel, and the address of a view.
+#ifdef __linux__
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "arguments.h"
+#include "environment.h"
+
+namespace cooperator {
+
+namespace {
+
+// No option is longer; the kernel refuses more than a page for most.
+constexpr size_t kOptionBytesMax = 4096;
+
+napi_value result(napi_env env, int value) { return integer(env, value < 0 ? -errno : value); }
+
+struct OptionName {
+  int fd;
+  int64_t level;
+  int64_t name;
+};
+
+bool readOption(const Arguments& args, OptionName* out) {
+  return args.descriptor(0, &out->fd) && args.integer(1, "level", INT32_MIN, INT32_MAX, &out->level) &&
+         args.integer(2, "name", INT32_MIN, INT32_MAX, &out->name);
+}
+
+}  // namespace
+
+napi_value addressOf(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Bytes view = {};
+  if (!args.bytes(0, "view", &view)) return nullptr;
+  // User addresses have 47 bits (56 at most), which a double holds exactly.
+  return number(env, static_cast<double>(reinterpret_cast<uintptr_t>(view.data)));
+}
+
+napi_value socketName(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  int fd = -1;
+  bool peer = false;
+  Bytes out = {};
+  if (!args.descriptor(0, &fd) || !args.boolean(1, "peer", &peer) || !args.bytes(2, "out", &out)) return nullptr;
+  sockaddr_storage address = {};
+  socklen_t length = sizeof address;
+  sockaddr* where = reinterpret_cast<sockaddr*>(&address);
+  const int status = peer ? getpeername(fd, where, &length) : getsockname(fd, where, &length);
+  if (status < 0) return result(env, status);
+  const uint8_t* bytes = reinterpret_cast<const uint8_t*>(&address);
+  std::copy_n(bytes, std::min({static_cast<size_t>(length), sizeof address, out.length}), out.data);
+  return integer(env, static_cast<int32_t>(length));
+}
+
+napi_value setSocketOption(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  OptionName option = {};
+  if (!readOption(args, &option)) return nullptr;
+  napi_valuetype type = napi_undefined;
+  const int level = static_cast<int>(option.level);
+  const int name = static_cast<int>(option.name);
+  if (napi_typeof(env, args.values[3], &type) == napi_ok && type == napi_number) {
+    int64_t value = 0;
+    // Unsigned options such as SO_MARK use the upper half too.
+    if (!args.integer(3, "value", INT32_MIN, UINT32_MAX, &value)) return nullptr;
+    const uint32_t word = static_cast<uint32_t>(value);
+    return result(env, setsockopt(option.fd, level, name, &word, sizeof word));
+  }
+  Bytes value = {};
+  if (!args.bytes(3, "value", &value)) return nullptr;
+  const size_t length = std::min(value.length, kOptionBytesMax);
+  return result(env, setsockopt(option.fd, level, name, value.data, static_cast<socklen_t>(length)));
+}
+
+napi_value getSocketOption(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  OptionName option = {};
+  Bytes out = {};
+  if (!readOption(args, &option) || !args.bytes(3, "out", &out)) return nullptr;
+  socklen_t length = static_cast<socklen_t>(std::min(out.length, kOptionBytesMax));
+  const int status =
+      getsockopt(option.fd, static_cast<int>(option.level), static_cast<int>(option.name), out.data, &length);
+  return result(env, status < 0 ? status : static_cast<int>(length));
+}
+
+napi_value closeFd(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  int fd = -1;
+  if (!args.descriptor(0, &fd)) return nullptr;
+  // The number would soon name another file, which the ring would then poll and close as its own.
+  if (ownsDescriptor(static_cast<const Environment*>(args.data), fd)) return integer(env, -EBUSY);
+  // Linux gives the number up even when it reports EINTR, so this is never repeated; see close(2).
+  return result(env, close(fd));
+}
+
+napi_value validFd(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  int fd = -1;
+  if (!args.descriptor(0, &fd)) return nullptr;
+  napi_value valid = nullptr;
+  napi_get_boolean(env, fcntl(fd, F_GETFD) >= 0, &valid);
+  return valid;
+}
+
+}  // namespace cooperator
+
+#endif

@@ -1,0 +1,101 @@
+// Constants of socket operations.
+#ifdef __linux__
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "layout.h"
+
+namespace cooperator {
+
+namespace {
+
+constexpr Constant kList[] = {
+    // socket(2)
+    {"AF_UNSPEC", AF_UNSPEC},
+    {"AF_UNIX", AF_UNIX},
+    {"AF_INET", AF_INET},
+    {"AF_INET6", AF_INET6},
+    {"SOCK_STREAM", SOCK_STREAM},
+    {"SOCK_DGRAM", SOCK_DGRAM},
+    {"SOCK_SEQPACKET", SOCK_SEQPACKET},
+    {"SOCK_CLOEXEC", SOCK_CLOEXEC},
+    {"SOCK_NONBLOCK", SOCK_NONBLOCK},
+    {"SHUT_RD", SHUT_RD},
+    {"SHUT_WR", SHUT_WR},
+    {"SHUT_RDWR", SHUT_RDWR},
+    // send(2), recv(2)
+    {"MSG_OOB", MSG_OOB},
+    {"MSG_PEEK", MSG_PEEK},
+    {"MSG_CTRUNC", MSG_CTRUNC},
+    {"MSG_TRUNC", MSG_TRUNC},
+    {"MSG_DONTWAIT", MSG_DONTWAIT},
+    {"MSG_EOR", MSG_EOR},
+    {"MSG_WAITALL", MSG_WAITALL},
+    {"MSG_ERRQUEUE", MSG_ERRQUEUE},
+    {"MSG_NOSIGNAL", MSG_NOSIGNAL},
+    {"MSG_MORE", MSG_MORE},
+    {"MSG_FASTOPEN", MSG_FASTOPEN},
+    {"MSG_CMSG_CLOEXEC", MSG_CMSG_CLOEXEC},
+    {"SCM_RIGHTS", SCM_RIGHTS},
+    {"SCM_CREDENTIALS", SCM_CREDENTIALS},
+    // socket(7)
+    {"SOL_SOCKET", SOL_SOCKET},
+    {"SO_REUSEADDR", SO_REUSEADDR},
+    {"SO_TYPE", SO_TYPE},
+    {"SO_ERROR", SO_ERROR},
+    {"SO_BROADCAST", SO_BROADCAST},
+    {"SO_SNDBUF", SO_SNDBUF},
+    {"SO_RCVBUF", SO_RCVBUF},
+    {"SO_KEEPALIVE", SO_KEEPALIVE},
+    {"SO_LINGER", SO_LINGER},
+    {"SO_REUSEPORT", SO_REUSEPORT},
+    {"SO_PASSCRED", SO_PASSCRED},
+    {"SO_PEERCRED", SO_PEERCRED},
+    {"SO_RCVLOWAT", SO_RCVLOWAT},
+    {"SO_ACCEPTCONN", SO_ACCEPTCONN},
+    {"SO_PROTOCOL", SO_PROTOCOL},
+    {"SO_DOMAIN", SO_DOMAIN},
+    {"SO_INCOMING_CPU", SO_INCOMING_CPU},
+    // tcp(7), udp(7)
+    {"IPPROTO_TCP", IPPROTO_TCP},
+    {"IPPROTO_UDP", IPPROTO_UDP},
+    {"TCP_NODELAY", TCP_NODELAY},
+    {"TCP_MAXSEG", TCP_MAXSEG},
+    {"TCP_CORK", TCP_CORK},
+    {"TCP_KEEPIDLE", TCP_KEEPIDLE},
+    {"TCP_KEEPINTVL", TCP_KEEPINTVL},
+    {"TCP_KEEPCNT", TCP_KEEPCNT},
+    {"TCP_SYNCNT", TCP_SYNCNT},
+    {"TCP_LINGER2", TCP_LINGER2},
+    {"TCP_DEFER_ACCEPT", TCP_DEFER_ACCEPT},
+    {"TCP_INFO", TCP_INFO},
+    {"TCP_QUICKACK", TCP_QUICKACK},
+    {"TCP_USER_TIMEOUT", TCP_USER_TIMEOUT},
+    {"TCP_FASTOPEN", TCP_FASTOPEN},
+    // ip(7), ipv6(7)
+    {"IPPROTO_IP", IPPROTO_IP},
+    {"IPPROTO_IPV6", IPPROTO_IPV6},
+    {"IP_TTL", IP_TTL},
+    {"IP_MULTICAST_IF", IP_MULTICAST_IF},
+    {"IP_MULTICAST_TTL", IP_MULTICAST_TTL},
+    {"IP_MULTICAST_LOOP", IP_MULTICAST_LOOP},
+    {"IP_ADD_MEMBERSHIP", IP_ADD_MEMBERSHIP},
+    {"IP_DROP_MEMBERSHIP", IP_DROP_MEMBERSHIP},
+    {"IPV6_V6ONLY", IPV6_V6ONLY},
+    {"IPV6_UNICAST_HOPS", IPV6_UNICAST_HOPS},
+    {"IPV6_MULTICAST_IF", IPV6_MULTICAST_IF},
+    {"IPV6_MULTICAST_HOPS", IPV6_MULTICAST_HOPS},
+    {"IPV6_MULTICAST_LOOP", IPV6_MULTICAST_LOOP},
+    {"IPV6_JOIN_GROUP", IPV6_JOIN_GROUP},
+    {"IPV6_LEAVE_GROUP", IPV6_LEAVE_GROUP},
+};
+
+}  // namespace
+
+Constants socketConstants() { return {kList, sizeof kList / sizeof kList[0]}; }
+
+}  // namespace cooperator
+
+#endif

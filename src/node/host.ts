@@ -1,0 +1,154 @@
+/**
+ * A cooperator as a guest of Node's event loop.
+ *
+ * Turns run while tasks are ready, for about a millisecond; then libuv gets its turn, so that Node's own
+ * timers and io never starve. When nothing is ready the loop sleeps, and three things wake it: a completion
+ * (through the ring's eventfd), the alarm for the earliest timer, and a task made ready from outside.
+ * Source: design D7, D9.
+ */
+import { Cooperator, type Host, type Report } from "../coordinator/cooperator.ts";
+import { dumpTree } from "../coordinator/dump.ts";
+import { DeadlockError } from "../coordinator/errors.ts";
+import { meetAgain } from "../coordinator/kill.ts";
+import { allTasks } from "../coordinator/walk.ts";
+import { ioOf } from "../io/io.ts";
+import { UringDriver } from "../io/uring-driver.ts";
+import { type Alarm, TimerQueue } from "../time/timer-queue.ts";
+
+/** Time for turns before libuv gets its own, in nanoseconds. Larger is faster and starves Node longer. */
+const BUDGET_NS = 1e6;
+/** The longest delay setTimeout can express. */
+const TIMEOUT_MAX_MS = 0x7fff_ffff;
+
+export interface NodeHostOptions {
+  readonly name?: string;
+  readonly report?: (report: Report) => void;
+}
+
+export class NodeHost implements Host, Alarm {
+  readonly cooperator: Cooperator;
+  /** Called when the scheduler itself has failed. */
+  onPanic: ((error: unknown) => void) | null = null;
+  /** Called when the process would end with tasks that nothing can wake. */
+  onDeadlock: ((error: DeadlockError) => void) | null = null;
+  private readonly timers: TimerQueue;
+  private driver: UringDriver | null = null;
+  private scheduled = false;
+  /** The event loop is kept alive for completions and alarms. */
+  private held = false;
+  private timeout: NodeJS.Timeout | null = null;
+  private closed = false;
+  private readonly runTurns = (): void => this.turns();
+  private readonly beforeExit = (): void => this.idle();
+
+  constructor(options?: NodeHostOptions) {
+    const cooperator = new Cooperator({
+      host: this,
+      ...(options?.name === undefined ? {} : { name: options.name }),
+      ...(options?.report === undefined ? {} : { report: options.report }),
+    });
+    this.cooperator = cooperator;
+    this.timers = new TimerQueue(cooperator, this);
+    cooperator.timers = this.timers;
+    cooperator.openDriver = () => this.openDriver();
+    process.on("beforeExit", this.beforeExit);
+  }
+
+  requestTurn(): void {
+    if (this.scheduled || this.closed) return;
+    this.scheduled = true;
+    setImmediate(this.runTurns);
+  }
+
+  panic(error: unknown): void {
+    if (this.onPanic === null) throw error;
+    this.onPanic(error);
+  }
+
+  /** The earliest timer: in the ring where there is one, which is far more precise than setTimeout. */
+  arm(deadline: number): void {
+    if (this.driver !== null) {
+      this.driver.arm(deadline);
+      return;
+    }
+    this.disarm();
+    const delay = Math.ceil((deadline - this.cooperator.now()) / 1e6);
+    this.timeout = setTimeout(
+      () => {
+        this.timers.alarmFired();
+        this.turns();
+      },
+      Math.min(Math.max(delay, 0), TIMEOUT_MAX_MS),
+    );
+  }
+
+  disarm(): void {
+    this.driver?.disarm();
+    if (this.timeout !== null) clearTimeout(this.timeout);
+    this.timeout = null;
+  }
+
+  /** Ends everything: descriptors are closed, operations waited for, the ring given back. */
+  async close(): Promise<void> {
+    const { driver, cooperator } = this;
+    if (driver !== null) {
+      ioOf(cooperator).closeDescriptors();
+      while (driver.inflight > 0) {
+        this.requestTurn();
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+    }
+    this.disarm();
+    this.closed = true;
+    process.off("beforeExit", this.beforeExit);
+    driver?.close();
+  }
+
+  private openDriver(): UringDriver {
+    const driver = new UringDriver();
+    driver.onAlarm = () => this.timers.alarmFired();
+    driver.watch(this.runTurns);
+    this.driver = driver;
+    // The timer that is armed moves into the ring.
+    if (this.timeout !== null) {
+      clearTimeout(this.timeout);
+      this.timeout = null;
+      this.timers.alarmFired();
+    }
+    return driver;
+  }
+
+  private turns(): void {
+    this.scheduled = false;
+    if (this.closed) return;
+    const { cooperator, driver } = this;
+    driver?.wake();
+    const end = cooperator.now() + BUDGET_NS;
+    let more = cooperator.turn();
+    while (more && cooperator.now() < end) more = cooperator.turn();
+    // The driver may have been opened in these turns.
+    const ring = this.driver;
+    if (more) this.requestTurn();
+    else if (ring !== null && !ring.sleep()) this.requestTurn();
+    if (ring !== null) this.holdLoop(ring.inflight > 0 || this.timers.size > 0);
+  }
+
+  private holdLoop(alive: boolean): void {
+    if (alive === this.held) return;
+    this.held = alive;
+    this.driver!.hold(alive);
+  }
+
+  /** The loop has run dry. Tasks that still live can be woken by nobody. */
+  private idle(): void {
+    const { cooperator } = this;
+    if (cooperator.live === 0) return;
+    // Clean-up that waits for ever is cut short first: its kill is delivered again.
+    let cut = false;
+    for (const task of allTasks(cooperator.tasks())) if (meetAgain(task)) cut = true;
+    if (cut || this.onDeadlock === null) return;
+    this.onDeadlock(
+      new DeadlockError(`every task is blocked and nothing can wake one:\n${dumpTree(cooperator.tasks())}`),
+    );
+  }
+}

@@ -1,0 +1,133 @@
+/** Running a program in Node. */
+import type { Report } from "../coordinator/cooperator.ts";
+import { Coordinated } from "../coordinator/coordinated.ts";
+import { type Exit, unwrapExit } from "../coordinator/exit.ts";
+import type { Body } from "../coordinator/operation.ts";
+import type { Task } from "../coordinator/task.ts";
+import { nanoseconds } from "../time/duration.ts";
+import { NodeHost } from "./host.ts";
+
+export interface RunOptions {
+  /** Name of the first task. Default: that of the operation. */
+  readonly name?: string;
+  /** Gets what no task can be told: a failure nobody joined, a kill that was overridden. Default: stderr. */
+  readonly report?: (report: Report) => void;
+}
+
+/**
+ * Runs `body` as the first task of a new cooperator and gives its value once the whole tree has ended, all
+ * descriptors are closed and nothing is left in flight.
+ *
+ * @throws what the task throws; {@link KilledError} when it was killed; {@link DeadlockError} with the tree
+ * when all tasks are blocked and nothing can wake one.
+ * @example const answer = await run(fetchAnswer("question"));
+ */
+export async function run<A>(body: Body<A>, options?: RunOptions): Promise<A> {
+  const program = new Program(body, options);
+  return unwrapExit(await program.exit, program.task);
+}
+
+/** A program that runs: its first task, and its end. */
+export class Program<A> {
+  readonly host: NodeHost;
+  readonly task: Task<A>;
+  /** Resolves when everything is over; rejects only when the scheduler failed, or on a deadlock. */
+  readonly exit: Promise<Exit<A>>;
+
+  constructor(body: Body<A>, options?: RunOptions) {
+    const host = new NodeHost(options);
+    const task = host.cooperator.spawn(body, {
+      failure: "hold",
+      ...(options?.name === undefined ? {} : { name: options.name }),
+    });
+    task.observe();
+    this.host = host;
+    this.task = task;
+    let fault: { error: unknown } | null = null;
+    const over = new Promise<void>((resolve) => {
+      task.joiner = new End(resolve);
+      host.onPanic = (error) => {
+        fault = { error };
+        resolve();
+      };
+    });
+    host.onDeadlock = (error) => {
+      fault ??= { error };
+      host.cooperator.kill(error);
+    };
+    this.exit = this.finish(over, () => fault);
+  }
+
+  private async finish(over: Promise<void>, fault: () => { error: unknown } | null): Promise<Exit<A>> {
+    await over;
+    await this.host.close();
+    const failed = fault();
+    if (failed !== null) throw failed.error;
+    return this.task.exit!;
+  }
+}
+
+/** Tells the promise world that a task has ended. */
+class End extends Coordinated {
+  private readonly resolve: () => void;
+  constructor(resolve: () => void) {
+    super();
+    this.resolve = resolve;
+  }
+  override grant(): void {
+    this.resolve();
+  }
+  override fail(): void {}
+  override moved(): void {}
+}
+
+export interface MainOptions extends RunOptions {
+  /** Signals that end the program gracefully. Default SIGINT and SIGTERM. */
+  readonly signals?: readonly NodeJS.Signals[];
+  /** Time for clean-up after a signal; what has not stopped by then is cut short and named. Default 10 seconds. */
+  readonly grace?: number | string;
+}
+
+const GRACE_DEFAULT = "10 seconds";
+const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 };
+
+/**
+ * Runs `body` as the program of this process. The first SIGINT or SIGTERM kills the tree and waits for its
+ * clean-up; a second one exits at once. The exit code is 0, 1 after an error (which is printed), or 128 plus
+ * the signal's number.
+ *
+ * @returns how the program ended; it never rejects on account of the program.
+ * @example await main(server(8080));
+ */
+export async function main<A>(body: Body<A>, options?: MainOptions): Promise<Exit<A>> {
+  const graceNs = nanoseconds(options?.grace ?? GRACE_DEFAULT);
+  const program = new Program(body, options);
+  const { task, host } = program;
+  let received: string | null = null;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    const code = 128 + (SIGNAL_NUMBERS[signal] ?? 0);
+    if (received !== null) process.exit(code);
+    received = signal;
+    process.exitCode = code;
+    task.kill(signal);
+    if (Number.isFinite(graceNs))
+      host.cooperator.requireTimers().after(graceNs / 1e6, () => host.cooperator.hurry(task as Task));
+  };
+  const signals = options?.signals ?? ["SIGINT", "SIGTERM"];
+  for (const signal of signals) process.on(signal, onSignal);
+  try {
+    const exit = await program.exit;
+    if (exit.status === "failed") {
+      console.error(exit.error);
+      if (received === null) process.exitCode = 1;
+    }
+    return exit;
+  } catch (error) {
+    // A deadlock, or a fault of the scheduler.
+    console.error(error);
+    process.exitCode = 1;
+    return { status: "failed", error };
+  } finally {
+    for (const signal of signals) process.off(signal, onSignal);
+  }
+}
