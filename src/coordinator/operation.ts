@@ -200,5 +200,6 @@ function notAnOperation(value: unknown, what: string): UsageError {
 
 /** @internal An operation that runs `body` in its own frame, inside `scope` when one is given. */
 export function enter<A>(scope: Scope | null, body: Body<A>, what: string): Operation<A> {
-  return new Call(takeIterator(body, what), scope, body as { readonly name: string }, false);
+  const fn = body instanceof Call ? body.fn : (body as { readonly name: string });
+  return new Call(takeIterator(body, what), scope, fn, false);
 }

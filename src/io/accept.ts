@@ -33,7 +33,9 @@ function queueAccept(io: Io, handle: Handle, listener: Descriptor, options: IoOp
 }
 
 class Accept extends IoWait<Socket> {
-  protected override readonly syscall = "accept";
+  protected override get syscall(): string {
+    return "accept";
+  }
   protected override setup(io: Io, handle: Handle): number {
     queueAccept(io, handle, this.descriptor!, this.options);
     return -1;

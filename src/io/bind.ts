@@ -45,7 +45,9 @@ function queueBind(
 }
 
 class Bind extends IoWait<void> {
-  protected override readonly syscall = "bind";
+  protected override get syscall(): string {
+    return "bind";
+  }
   private readonly address: Address;
   constructor(socket: Descriptor, address: Address, options: IoOptions | undefined) {
     super(socket, options);

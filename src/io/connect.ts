@@ -43,7 +43,9 @@ function queueConnect(
 }
 
 class Connect extends IoWait<void> {
-  protected override readonly syscall = "connect";
+  protected override get syscall(): string {
+    return "connect";
+  }
   private readonly address: Address;
   constructor(socket: Descriptor, address: Address, options: IoOptions | undefined) {
     super(socket, options);

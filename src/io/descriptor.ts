@@ -16,7 +16,6 @@ import { ClosedError, UsageError } from "../coordinator/errors.ts";
 import { Signal } from "../coordinator/signal.ts";
 import { CANCEL_ALL, CANCEL_FD, OP_ASYNC_CANCEL, OP_CLOSE } from "../native/layout.ts";
 import type { IoErrorDetails } from "./errno.ts";
-import { Handle } from "./handle.ts";
 import type { Io } from "./io.ts";
 
 export type DescriptorKind = "file" | "socket";
@@ -153,23 +152,10 @@ function background(
   opFlags: number,
   done: ((result: number) => void) | null,
 ): void {
-  const handle = new BackgroundHandle(io, done);
+  const handle = io.take();
   handle.prepare(io, "close", null, null, undefined);
   io.driver.submit(handle, opcode, fd, 0, 0, 0, opFlags, 0, 0);
-  handle.expected = 1;
-}
-
-class BackgroundHandle extends Handle {
-  private readonly done: ((result: number) => void) | null;
-  constructor(io: Io, done: ((result: number) => void) | null) {
-    super();
-    this.io = io;
-    this.done = done;
-  }
-  override finished(result: number): void {
-    this.completed(result);
-    this.done?.(result);
-  }
+  handle.startedInBackground(done);
 }
 
 /** @internal Closes a descriptor that was opened for a task that is gone. */

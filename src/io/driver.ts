@@ -49,6 +49,8 @@ export interface IoDriver extends Driver {
   ): void;
   /** Asks for the end of `handle`'s operation; one more completion is then due. */
   cancel(handle: Handle): void;
+  /** Takes the place of an idle handle back. */
+  forget(handle: Handle): void;
   /** True when the kernel and the sandbox allow the opcode. */
   supports(opcode: number): boolean;
   /** Closes a descriptor at once, with a plain system call. Returns 0 or -errno. */

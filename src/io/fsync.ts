@@ -32,7 +32,9 @@ function queueFsync(io: Io, handle: Handle, file: Descriptor, options: FsyncOpti
 }
 
 class Fsync extends IoWait<void> {
-  protected override readonly syscall = "fsync";
+  protected override get syscall(): string {
+    return "fsync";
+  }
   private readonly flags: FsyncOptions | undefined;
   constructor(file: Descriptor, options: FsyncOptions | undefined) {
     super(file, options);

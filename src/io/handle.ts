@@ -28,12 +28,23 @@ export interface IoOptions {
 /** Gives back what an operation produced for nobody. */
 export type Reclaim = (io: Io, result: number, handle: Handle) => void;
 
+/** What is unusual about an operation, as bits: the completion of a usual one looks at nothing else. */
+const BLOCK = 1;
+const COPY_OUT = 2;
+const TIMER = 4;
+const TIMED_OUT = 8;
+const ABANDONED = 16;
+const BACKGROUND = 32;
+
 export class Handle extends BaseHandle {
-  /** @internal Place in the driver's slab while submitted. */
+  /** @internal Place in the driver's slab, -1 when it has none. */
   index = -1;
   /** @internal */ generation = 0;
+  /** @internal Keeps its place between operations: it comes from the pool. */
+  pooled = false;
   /** @internal Completions still due. */
   expected = 0;
+  private special = 0;
   /** @internal The io of the cooperator it was last used with. */
   io: Io | null = null;
   /** @internal What it works on. */
@@ -44,22 +55,27 @@ export class Handle extends BaseHandle {
   block: Block | null = null;
   /** @internal Number of the registered buffer, for opcodes that take one. */
   bufferIndex = 0;
-  /** @internal The block holds what is to be copied to `bytes`. */
-  copyOut = false;
   /** @internal */ operation = "";
   /** @internal The blocking form that waits, if it is one that does. */
   waiter: Wait<unknown> | null = null;
   /** @internal */ reclaim: Reclaim | null = null;
-  /** @internal Nobody will see the result. */
-  abandoned = false;
-  /** Nanoseconds, -1 for none. */
-  private timeout = -1;
   private timer: OperationTimer | null = null;
-  /** @internal */ timedOut = false;
+  /** Called at the end of an operation that belongs to no task. */
+  private done: ((result: number) => void) | null = null;
 
   override describe(): string {
     const on = this.descriptor === null ? "" : ` on ${this.descriptor.label}`;
     return `${this.operation === "" ? "io handle" : this.operation}${on}`;
+  }
+
+  /** @internal Nobody will see the result. */
+  get abandoned(): boolean {
+    return (this.special & ABANDONED) !== 0;
+  }
+
+  /** @internal Its own timeout has cancelled it. */
+  get timedOut(): boolean {
+    return (this.special & TIMED_OUT) !== 0;
   }
 
   /** @internal Ready for a new operation: first call of every setup. */
@@ -71,19 +87,18 @@ export class Handle extends BaseHandle {
     options: IoOptions | undefined,
   ): IoDriver {
     this.checkIdle();
-    if (descriptor !== null) descriptor.checkOpen(operation);
+    if (descriptor !== null && descriptor.closed) descriptor.checkOpen(operation);
     const { driver } = io;
     if (driver.inflight >= driver.limit) {
       throw new UsageError("COOP_LIMIT", `${driver.limit} operations are in flight; wait for some of them`);
     }
-    this.timeout = options?.timeout === undefined ? -1 : nanoseconds(options.timeout);
+    this.special = 0;
+    this.bufferIndex = 0;
     this.io = io;
     this.operation = operation;
     this.descriptor = descriptor;
     this.reclaim = reclaim;
-    this.abandoned = false;
-    this.timedOut = false;
-    this.bufferIndex = 0;
+    if (options?.timeout !== undefined) this.setTimeout(nanoseconds(options.timeout));
     return driver;
   }
 
@@ -95,16 +110,11 @@ export class Handle extends BaseHandle {
 
   /** @internal The address of the caller's bytes, or of a block that stands for them. */
   pin(bytes: Bytes, fill: boolean): number {
-    const { memory } = this.io!.driver;
     this.bytes = bytes;
-    if (isShared(bytes)) {
-      this.copyOut = false;
-      return memory.addressOf(bytes);
-    }
-    const block = memory.take(bytes.byteLength);
-    this.block = block;
-    this.copyOut = !fill;
+    if (isShared(bytes)) return this.io!.driver.memory.addressOf(bytes);
+    const block = this.argument(bytes.byteLength);
     if (fill) block.bytes.set(bytes);
+    else this.special |= COPY_OUT;
     return block.address;
   }
 
@@ -112,7 +122,7 @@ export class Handle extends BaseHandle {
   argument(size: number): Block {
     const block = this.io!.driver.memory.take(size);
     this.block = block;
-    this.copyOut = false;
+    this.special |= BLOCK;
     return block;
   }
 
@@ -124,10 +134,15 @@ export class Handle extends BaseHandle {
       this.waiter = waiter;
       this.state = SUBMITTED;
     } else this.submitted();
-    if (this.timeout !== -1) {
-      this.timer ??= new OperationTimer(this);
-      this.timer.arm(this.timeout);
-    }
+    if ((this.special & TIMER) !== 0) this.timer!.start();
+  }
+
+  /** @internal Handed to the driver on behalf of no task. */
+  startedInBackground(done: ((result: number) => void) | null): void {
+    this.expected = 1;
+    this.state = SUBMITTED;
+    this.done = done;
+    this.special |= BACKGROUND;
   }
 
   /** Asks for an early end. A count or -errno, -125 (ECANCELED) if the cancel was in time, comes all the same. */
@@ -140,40 +155,59 @@ export class Handle extends BaseHandle {
 
   /** @internal */
   override abandon(): void {
-    this.abandoned = true;
+    this.special |= ABANDONED;
+    this.cancel();
+  }
+
+  /** @internal */
+  timeUp(): void {
+    this.special |= TIMED_OUT;
     this.cancel();
   }
 
   /** @internal All completions are in. */
   finished(result: number): void {
-    let outcome = result;
-    const { descriptor, block, timer } = this;
-    if (timer !== null) {
-      timer.disarm();
-      if (this.timedOut && outcome === -ECANCELED) outcome = -ETIMEDOUT;
-    }
-    if (block !== null) {
-      if (this.copyOut && outcome > 0) outcome = this.copy(block, outcome);
-      this.block = null;
-      this.io!.driver.memory.give(block);
-    }
-    if (this.abandoned && outcome >= 0 && this.reclaim !== null) {
-      this.reclaim(this.io!, outcome, this);
-      outcome = -ECANCELED;
-    }
-    if (descriptor !== null) {
-      descriptor.inflight--;
-      if (descriptor.closing !== null && descriptor.inflight === 0) descriptor.quiet();
-    }
-    const { waiter } = this;
+    const outcome = this.special === 0 ? result : this.settle(result);
+    const { descriptor, waiter } = this;
+    if (descriptor !== null && --descriptor.inflight === 0 && descriptor.closing !== null) descriptor.quiet();
     if (waiter === null) {
-      this.completed(outcome);
+      this.ended(outcome);
       return;
     }
     this.waiter = null;
     this.state = DONE;
     this.outcome = outcome;
     waiter.grant();
+  }
+
+  private ended(outcome: number): void {
+    if ((this.special & BACKGROUND) === 0) {
+      this.completed(outcome);
+      return;
+    }
+    const { done } = this;
+    this.done = null;
+    this.state = DONE;
+    this.io!.give(this);
+    done?.(outcome);
+  }
+
+  private settle(result: number): number {
+    const { special } = this;
+    let outcome = result;
+    if ((special & TIMER) !== 0) this.timer!.stop();
+    if ((special & TIMED_OUT) !== 0 && outcome === -ECANCELED) outcome = -ETIMEDOUT;
+    if ((special & BLOCK) !== 0) {
+      const block = this.block!;
+      this.block = null;
+      if ((special & COPY_OUT) !== 0 && outcome > 0) outcome = this.copy(block, outcome);
+      this.io!.driver.memory.give(block);
+    }
+    if ((special & ABANDONED) !== 0 && outcome >= 0 && this.reclaim !== null) {
+      this.reclaim(this.io!, outcome, this);
+      outcome = -ECANCELED;
+    }
+    return outcome;
   }
 
   private copy(block: Block, count: number): number {
@@ -183,6 +217,12 @@ export class Handle extends BaseHandle {
     bytes.set(count === block.bytes.byteLength ? block.bytes : block.bytes.subarray(0, count));
     return count;
   }
+
+  private setTimeout(length: number): void {
+    this.timer ??= new OperationTimer(this);
+    this.timer.length = length;
+    this.special |= TIMER;
+  }
 }
 
 /** Cancels a handle's operation when its time is up. */
@@ -190,23 +230,24 @@ class OperationTimer implements Timed {
   deadline = 0;
   order = 0;
   heapIndex = -1;
+  /** Nanoseconds. */
+  length = 0;
   private readonly handle: Handle;
 
   constructor(handle: Handle) {
     this.handle = handle;
   }
 
-  arm(length: number): void {
+  start(): void {
     const { cooperator } = this.handle.io!;
-    timerQueueOf(cooperator).arm(this, cooperator.now() + length);
+    timerQueueOf(cooperator).arm(this, cooperator.now() + this.length);
   }
 
-  disarm(): void {
+  stop(): void {
     timerQueueOf(this.handle.io!.cooperator).disarm(this);
   }
 
   fire(): void {
-    this.handle.timedOut = true;
-    this.handle.cancel();
+    this.handle.timeUp();
   }
 }

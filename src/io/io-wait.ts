@@ -11,13 +11,14 @@ import { ETIMEDOUT, IoError, type IoErrorDetails } from "./errno.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import { type Io, ioOf } from "./io.ts";
 
+/** A result that needed no operation: from `begin` to the `finish` that follows at once. */
+let immediate = 0;
+
 export abstract class IoWait<A> extends Wait<A> {
   protected readonly descriptor: Descriptor | null;
   protected readonly options: IoOptions | undefined;
   /** The handle in use while it waits. */
   protected handle: Handle | null = null;
-  /** A result that needed no operation. */
-  private immediate = -1;
 
   constructor(descriptor: Descriptor | null, options: IoOptions | undefined) {
     super();
@@ -26,7 +27,7 @@ export abstract class IoWait<A> extends Wait<A> {
   }
 
   /** The system call's name, for errors and dumps. */
-  protected abstract readonly syscall: string;
+  protected abstract get syscall(): string;
   /** Sets the operation up on `handle`; gives a result instead, from 0 up, when none is needed, else -1. */
   protected abstract setup(io: Io, handle: Handle): number;
   /** What the caller gets for a result from 0 up. */
@@ -52,14 +53,16 @@ export abstract class IoWait<A> extends Wait<A> {
   protected override begin(task: Task): boolean {
     const io = ioOf(task.cooperator);
     const handle = io.take();
+    let result: number;
     try {
-      this.immediate = this.setup(io, handle);
+      result = this.setup(io, handle);
     } catch (error) {
       io.give(handle);
       throw error;
     }
-    if (this.immediate !== -1) {
+    if (result !== -1) {
       io.give(handle);
+      immediate = result;
       return true;
     }
     handle.started(this);
@@ -70,7 +73,7 @@ export abstract class IoWait<A> extends Wait<A> {
   protected override finish(task: Task): A {
     const handle = this.handle;
     const io = ioOf(task.cooperator);
-    if (handle === null) return this.convert(this.immediate, io);
+    if (handle === null) return this.convert(immediate, io);
     this.handle = null;
     const result = handle.outcome;
     io.give(handle);

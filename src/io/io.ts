@@ -41,14 +41,19 @@ export class Io {
 
   /** @internal An idle handle, for a blocking form. */
   take(): Handle {
-    return this.pool.pop() ?? new Handle();
+    const pooled = this.pool.pop();
+    if (pooled !== undefined) return pooled;
+    const handle = new Handle();
+    handle.pooled = true;
+    return handle;
   }
 
   /** @internal */
   give(handle: Handle): void {
-    handle.descriptor = null;
-    handle.bytes = null;
+    if (handle.descriptor !== null) handle.descriptor = null;
+    if (handle.bytes !== null) handle.bytes = null;
     if (this.pool.length < POOL_MAX) this.pool.push(handle);
+    else this.driver.forget(handle);
   }
 
   /** @internal Registers a pool's memory. One pool can be; it is the first that asks and is allowed to. */

@@ -47,7 +47,9 @@ function queueListen(
 }
 
 class Listen extends IoWait<void> {
-  protected override readonly syscall = "listen";
+  protected override get syscall(): string {
+    return "listen";
+  }
   private readonly backlog: number;
   constructor(socket: Descriptor, backlog: number, options: IoOptions | undefined) {
     super(socket, options);

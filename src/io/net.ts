@@ -37,6 +37,8 @@ export const listenOn: (address: AddressLike, options?: ListenOptions) => Operat
     if (options?.reusePort === true) listener.reusePort = true;
     yield* bind(listener, parsed);
     yield* listenSocket(listener, options?.backlog ?? BACKLOG_DEFAULT);
+    const bound = listener.localAddress;
+    if (bound !== null) listener.details = addressDetails(bound);
     ready = true;
     return listener;
   } finally {

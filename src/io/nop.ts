@@ -22,7 +22,9 @@ function queueNop(io: Io, handle: Handle): void {
 }
 
 class Nop extends IoWait<void> {
-  protected override readonly syscall = "nop";
+  protected override get syscall(): string {
+    return "nop";
+  }
   protected override setup(io: Io, handle: Handle): number {
     queueNop(io, handle);
     return -1;

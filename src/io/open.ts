@@ -93,7 +93,9 @@ function queueOpen(
 }
 
 class Open extends IoWait<File> {
-  protected override readonly syscall = "open";
+  protected override get syscall(): string {
+    return "open";
+  }
   private readonly text: string;
   private readonly path: Uint8Array;
   private readonly flags: number;

@@ -59,7 +59,9 @@ function queueRead(
 }
 
 class Read extends IoWait<number> {
-  protected override readonly syscall = "read";
+  protected override get syscall(): string {
+    return "read";
+  }
   private readonly into: Bytes;
   private readonly position: number;
   constructor(file: Descriptor, into: Bytes, position: number, options: ReadOptions | undefined) {

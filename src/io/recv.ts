@@ -53,7 +53,9 @@ export function keepReceived(_io: Io, count: number, handle: Handle): void {
 }
 
 class Recv extends IoWait<number> {
-  protected override readonly syscall = "recv";
+  protected override get syscall(): string {
+    return "recv";
+  }
   private readonly into: Bytes;
   constructor(socket: Descriptor, into: Bytes, options: IoOptions | undefined) {
     super(socket, options);

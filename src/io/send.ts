@@ -57,7 +57,9 @@ function queueSend(
 }
 
 class Send extends IoWait<number> {
-  protected override readonly syscall = "send";
+  protected override get syscall(): string {
+    return "send";
+  }
   private readonly bytes: Bytes;
   constructor(socket: Descriptor, bytes: Bytes, options: IoOptions | undefined) {
     super(socket, options);
@@ -72,7 +74,9 @@ class Send extends IoWait<number> {
 }
 
 class SendAll extends AllWait {
-  protected override readonly syscall = "send";
+  protected override get syscall(): string {
+    return "send";
+  }
   protected override queue(io: Io, handle: Handle, rest: Bytes): number {
     return queueSend(io, handle, this.descriptor!, rest, MSG_WAITALL, this.options);
   }

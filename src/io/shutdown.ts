@@ -44,7 +44,9 @@ function queueShutdown(
 }
 
 class Shutdown extends IoWait<void> {
-  protected override readonly syscall = "shutdown";
+  protected override get syscall(): string {
+    return "shutdown";
+  }
   private readonly how: number;
   constructor(socket: Descriptor, how: number, options: IoOptions | undefined) {
     super(socket, options);

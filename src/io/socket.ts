@@ -75,7 +75,9 @@ function queueSocket(
 }
 
 class OpenSocket extends IoWait<Socket> {
-  protected override readonly syscall = "socket";
+  protected override get syscall(): string {
+    return "socket";
+  }
   private readonly domain: number;
   private readonly type: number;
   constructor(domain: number, type: number, options: IoOptions | undefined) {

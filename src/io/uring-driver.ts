@@ -145,7 +145,7 @@ export class UringDriver implements IoDriver, Alarm {
   }
 
   get inflight(): number {
-    return this.slab.live;
+    return this.submittedCount - this.completedCount;
   }
 
   get backlog(): number {
@@ -167,10 +167,13 @@ export class UringDriver implements IoDriver, Alarm {
     ioprio: number,
     extra: number,
   ): void {
-    const index = this.slab.claim(handle);
-    const generation = this.slab.generation(index);
-    handle.index = index;
-    handle.generation = generation;
+    let { index } = handle;
+    if (index === -1) {
+      index = this.slab.claim(handle);
+      handle.index = index;
+      handle.generation = this.slab.generation(index);
+    }
+    const { generation } = handle;
     this.submittedCount++;
     const at = this.write(
       opcode | (ioprio << abi.SQE_IOPRIO_SHIFT),
@@ -324,9 +327,17 @@ export class UringDriver implements IoDriver, Alarm {
     }
     if (kind === KIND_OPERATION) handle.outcome = result;
     if (--handle.expected > 0) return;
-    this.slab.free(index, generation);
     this.completedCount++;
+    // From here on a completion with the old generation is stale, whoever uses the place next.
+    if (handle.pooled) handle.generation = this.slab.renew(index);
+    else this.forget(handle);
     handle.finished(handle.outcome);
+  }
+
+  forget(handle: Handle): void {
+    if (handle.index === -1) return;
+    this.slab.free(handle.index, handle.generation);
+    handle.index = -1;
   }
 
   /** Sets the one timer of the ring to `deadline`, nanoseconds of our clock; replaces the one that is set. */
@@ -425,7 +436,7 @@ export class UringDriver implements IoDriver, Alarm {
     return {
       submitted: this.submittedCount,
       completed: this.completedCount,
-      inflight: this.slab.live,
+      inflight: this.inflight,
       cancels: this.cancelCount,
       stale: this.staleCount,
       flushes: this.flushCount,

@@ -61,7 +61,9 @@ function queueWrite(
 }
 
 class Write extends IoWait<number> {
-  protected override readonly syscall = "write";
+  protected override get syscall(): string {
+    return "write";
+  }
   private readonly bytes: Bytes;
   private readonly position: number;
   constructor(file: Descriptor, bytes: Bytes, position: number, options: WriteOptions | undefined) {
@@ -78,7 +80,9 @@ class Write extends IoWait<number> {
 }
 
 class WriteAll extends AllWait {
-  protected override readonly syscall = "write";
+  protected override get syscall(): string {
+    return "write";
+  }
   private readonly position: number;
   constructor(file: Descriptor, bytes: Bytes, position: number, options: WriteOptions | undefined) {
     super(file, bytes, options);

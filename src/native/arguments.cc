@@ -88,7 +88,6 @@ bool Arguments::bytes(size_t index, const char* what, Bytes* out) const {
     }
   } else if (napi_is_dataview(env, values[index], &is) == napi_ok && is) {
     size_t length = 0;
-    // A detached DataView makes Node throw a TypeError of its own; leave that one pending.
     if (napi_get_dataview_info(env, values[index], &length, &data, &out->buffer, nullptr) == napi_ok) {
       out->length = length;
       out->data = length == 0 ? nullptr : static_cast<uint8_t*>(data);

@@ -61,7 +61,8 @@ export function openRing(options: RingOptions): NativeRing {
 }
 
 function loadAddon(): NativeBinding {
-  const places = [`prebuilds/linux-${process.arch}/cooperator.node`, "build/Release/cooperator.node"];
+  // Who built it here did so on purpose, because the shipped one does not fit or is not the newest.
+  const places = ["build/Release/cooperator.node", `prebuilds/linux-${process.arch}/cooperator.node`];
   let failure: unknown;
   for (const place of places) {
     try {

@@ -48,6 +48,8 @@ export class SetupError extends Error {
 }
 
 function errnoName(errno: number): string {
+  // One number with two names on Linux; Node knows it by the other, which io_uring's manual never uses.
+  if (errno === 95) return "EOPNOTSUPP";
   // Node throws on 0 and on fractions, and makes a sentence of numbers it does not know.
   const name = Number.isInteger(errno) && errno > 0 ? getSystemErrorName(-errno) : "";
   return /^E[A-Z0-9]+$/.test(name) ? name : `errno ${errno}`;
