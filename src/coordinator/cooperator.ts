@@ -76,6 +76,9 @@ const CLOCK_STRIDE = 32;
 /** Time one batch may take, in nanoseconds, before io, timers and the host get their turn. */
 export const BATCH_TIME_MAX_NS = 1e6;
 
+/** Clean-up that was cut short and gets stuck once more is cut again after this long. */
+const HURRY_AGAIN_MS = 1;
+
 /** The owner of every task that has no parent. */
 class RootScope extends Scope {
   override childFailed(errors: readonly unknown[], child: Task): void {
@@ -237,7 +240,7 @@ export class Cooperator {
 
   /** @internal Time for the clean-up of `task`'s subtree is over. */
   hurry(task: Task): void {
-    hurryTree(task);
+    if (hurryTree(task)) this.requireTimers().after(HURRY_AGAIN_MS, () => this.hurry(task));
   }
 
   /** @internal */

@@ -15,8 +15,9 @@ export function findDoomed(task: Task): Scope | null {
     if (frame.unwinding !== null) return found;
     const scope = frame.scope;
     if (scope === null) continue;
-    if (scope.shields) return found;
+    // A shield with a cause of its own has been broken: see hurry.ts.
     if (scope.cause !== null) found = scope;
+    else if (scope.shields) return found;
   }
   return task.cause !== null ? task : found;
 }

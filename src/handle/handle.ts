@@ -26,10 +26,10 @@ import { Coordinator } from "../coordinator/coordinator.ts";
 import { current } from "../coordinator/current.ts";
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { BusyError, UsageError } from "../coordinator/errors.ts";
-import { Inflight } from "../coordinator/inflight.ts";
+import type { Inflight } from "../coordinator/inflight.ts";
 import type { Operation } from "../coordinator/operation.ts";
 import type { Task } from "../coordinator/task.ts";
-import { type KillMode, Wait } from "../coordinator/wait.ts";
+import { Wait } from "../coordinator/wait.ts";
 
 export type HandleState = 0 | 1 | 2 | 3;
 export const IDLE = 0;
@@ -39,10 +39,14 @@ export const DONE = 3;
 
 const stateNames = ["idle", "submitted", "cancelling", "done"] as const;
 
-export abstract class Handle extends Inflight {
+/**
+ * A handle is an operation too: `yield* handle` waits until it is done and gives the result. A kill cancels
+ * it, waits for its end, and then unwinds. One task waits for a handle that way; others use its coordinator.
+ */
+export abstract class Handle extends Wait<number> implements Inflight {
   /** @internal */ state: HandleState = IDLE;
-  /** @internal The task that set it up, null when that was not a task or no task has to wait for it. */
-  task: Task | null = null;
+  /** @internal The task that has to outlive it: the one that set it up. */
+  owner: Task | null = null;
   /** @internal Bytes or another non-negative number, or -errno. */
   outcome = 0;
   private gate: Coordinator | null = null;
@@ -75,25 +79,34 @@ export abstract class Handle extends Inflight {
     return this.outcome;
   }
 
-  /**
-   * Waits until it is done and gives the result. A kill cancels the operation, waits for its end, and then
-   * unwinds.
-   */
-  wait(): Operation<number> {
-    return new HandleWait(this, "unwind");
-  }
-
   /** Waits until it is done, whatever happens: what clean-up needs after a `cancel`. */
   settled(): Operation<number> {
-    return new HandleWait(this, "ignore");
+    return new Settled(this);
   }
 
   /** Asks for an early end. The operation may still succeed; it is done when `pending` is false. Idempotent. */
   abstract cancel(): void;
 
   /** @internal */
-  override abandon(): void {
+  abandon(): void {
     this.cancel();
+  }
+
+  protected override begin(): boolean {
+    if (this.state === IDLE) {
+      throw new UsageError("COOP_NOT_STARTED", `set the ${this.describe()} up before waiting for it`);
+    }
+    return this.state === DONE;
+  }
+
+  protected override finish(): number {
+    return this.outcome;
+  }
+
+  /** @internal */
+  override abort(): boolean {
+    this.abandon();
+    return false;
   }
 
   /** @internal Throws unless the handle can be set up now. */
@@ -107,11 +120,11 @@ export abstract class Handle extends Inflight {
   submitted(): void {
     this.state = SUBMITTED;
     if (this.gate !== null) this.gate.rearm();
-    const task = current.task;
-    this.task = task;
-    if (task !== null) {
-      task.inflight ??= new EmbeddedList();
-      task.inflight.push(this);
+    const owner = current.task;
+    this.owner = owner;
+    if (owner !== null) {
+      owner.inflight ??= new EmbeddedList();
+      owner.inflight.push(this);
     }
   }
 
@@ -119,28 +132,28 @@ export abstract class Handle extends Inflight {
   completed(result: number): void {
     this.state = DONE;
     this.outcome = result;
-    const task = this.task;
-    if (task !== null) {
-      this.task = null;
-      task.inflight!.remove(this);
-      if (task.inflight!.length === 0) task.drained();
+    const { owner } = this;
+    if (owner !== null) {
+      this.owner = null;
+      owner.inflight!.remove(this);
+      if (owner.inflight!.length === 0) owner.drained();
     }
+    if (this.task !== null) this.grant();
     if (this.gate?.held === true) this.gate.release();
   }
 }
 
-class HandleWait extends Wait<number> {
+/** Waits for the end of a handle through its coordinator. */
+class Settled extends Wait<number> {
   private readonly handle: Handle;
-  private readonly mode: KillMode;
 
-  constructor(handle: Handle, mode: KillMode) {
+  constructor(handle: Handle) {
     super();
     this.handle = handle;
-    this.mode = mode;
   }
 
-  override get killMode(): KillMode {
-    return this.mode;
+  override get killMode(): "ignore" {
+    return "ignore";
   }
 
   override describe(): string {
@@ -164,11 +177,6 @@ class HandleWait extends Wait<number> {
   }
 
   override abort(): boolean {
-    this.handle.abandon();
     return false;
-  }
-
-  override rollback(): void {
-    this.handle.coordinator.release();
   }
 }

@@ -3,8 +3,7 @@ import type { Operation } from "../coordinator/operation.ts";
 import { OP_ACCEPT, SOCK_CLOEXEC } from "../native/layout.ts";
 import { closeOrphan, type Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
-import { currentIo, type Io } from "./io.ts";
-import { IoWait } from "./io-wait.ts";
+import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { Socket } from "./stream-socket.ts";
 
 /**
@@ -14,8 +13,7 @@ import { Socket } from "./stream-socket.ts";
  * @see {@link accept} to wait. accept(2).
  */
 export function setupAccept(handle: Handle, listener: Descriptor, options?: IoOptions): void {
-  queueAccept(currentIo("setupAccept()"), handle, listener, options);
-  handle.started(null);
+  new IoOperation(ACCEPT, listener, null, 0, null, options).setUp(handle);
 }
 
 /**
@@ -24,23 +22,15 @@ export function setupAccept(handle: Handle, listener: Descriptor, options?: IoOp
  * @throws {IoError} what accept(2) says: `EMFILE`, `ECONNABORTED`, …
  */
 export function accept(listener: Descriptor, options?: IoOptions): Operation<Socket> {
-  return new Accept(listener, options);
+  return new IoOperation(ACCEPT, listener, null, 0, null, options);
 }
 
-function queueAccept(io: Io, handle: Handle, listener: Descriptor, options: IoOptions | undefined): void {
-  const driver = handle.prepare(io, "accept", listener, closeOrphan, options);
-  driver.submit(handle, OP_ACCEPT, listener.number, 0, 0, 0, SOCK_CLOEXEC, 0, 0);
-}
-
-class Accept extends IoWait<Socket> {
-  protected override get syscall(): string {
-    return "accept";
-  }
-  protected override setup(io: Io, handle: Handle): number {
-    queueAccept(io, handle, this.descriptor!, this.options);
-    return -1;
-  }
-  protected override convert(result: number, io: Io): Socket {
-    return new Socket(io, result);
-  }
-}
+const ACCEPT: Kind<Socket> = new Kind({
+  syscall: "accept",
+  setup(io, handle, operation) {
+    io.driver.submit(handle, OP_ACCEPT, operation.descriptor!.number, 0, 0, 0, SOCK_CLOEXEC, 0, 0);
+    return QUEUED;
+  },
+  convert: (result, _operation, io) => new Socket(io, result),
+  reclaim: closeOrphan,
+});

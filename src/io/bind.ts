@@ -3,10 +3,8 @@ import type { Operation } from "../coordinator/operation.ts";
 import { OP_BIND } from "../native/layout.ts";
 import { type Address, type AddressLike, addressDetails, encodeAddress, parseAddress } from "./address.ts";
 import type { Descriptor } from "./descriptor.ts";
-import type { IoErrorDetails } from "./errno.ts";
 import type { Handle, IoOptions } from "./handle.ts";
-import { currentIo, type Io } from "./io.ts";
-import { IoWait } from "./io-wait.ts";
+import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 
 /** Bytes of a sockaddr of any family. */
 export const SOCKADDR_ROOM = 128;
@@ -18,8 +16,7 @@ export function setupBind(
   address: AddressLike,
   options?: IoOptions,
 ): void {
-  queueBind(currentIo("setupBind()"), handle, socket, parseAddress(address), options);
-  handle.started(null);
+  new IoOperation(BIND, socket, null, 0, parseAddress(address), options).setUp(handle);
 }
 
 /**
@@ -28,39 +25,19 @@ export function setupBind(
  * @throws {IoError} with the address: `EADDRINUSE`, `EACCES`, …
  */
 export function bind(socket: Descriptor, address: AddressLike, options?: IoOptions): Operation<void> {
-  return new Bind(socket, parseAddress(address), options);
+  return new IoOperation(BIND, socket, null, 0, parseAddress(address), options);
 }
 
-function queueBind(
-  io: Io,
-  handle: Handle,
-  socket: Descriptor,
-  address: Address,
-  options: IoOptions | undefined,
-): void {
-  const driver = handle.prepare(io, "bind", socket, null, options);
-  const block = handle.argument(SOCKADDR_ROOM);
-  const length = encodeAddress(address, block.bytes);
-  driver.submit(handle, OP_BIND, socket.number, block.address, 0, length, 0, 0, 0);
-}
-
-class Bind extends IoWait<void> {
-  protected override get syscall(): string {
-    return "bind";
-  }
-  private readonly address: Address;
-  constructor(socket: Descriptor, address: Address, options: IoOptions | undefined) {
-    super(socket, options);
-    this.address = address;
-  }
-  protected override setup(io: Io, handle: Handle): number {
-    queueBind(io, handle, this.descriptor!, this.address, this.options);
-    return -1;
-  }
-  protected override convert(): void {
-    this.descriptor!.details ??= addressDetails(this.address);
-  }
-  protected override details(): IoErrorDetails {
-    return addressDetails(this.address);
-  }
-}
+const BIND: Kind<void> = new Kind<void>({
+  syscall: "bind",
+  setup(io, handle, operation) {
+    const block = handle.argument(SOCKADDR_ROOM);
+    const length = encodeAddress(operation.argument as Address, block.bytes);
+    io.driver.submit(handle, OP_BIND, operation.descriptor!.number, block.address, 0, length, 0, 0, 0);
+    return QUEUED;
+  },
+  convert(_result, operation) {
+    operation.descriptor!.details ??= addressDetails(operation.argument as Address);
+  },
+  details: (operation) => addressDetails(operation.argument as Address),
+});

@@ -7,6 +7,7 @@ import type { Descriptor } from "./descriptor.ts";
 import { IoError } from "./errno.ts";
 import type { Handle } from "./handle.ts";
 import { currentIo } from "./io.ts";
+import { Kind, QUEUED } from "./io-operation.ts";
 
 /**
  * Starts to close and returns at once; the handle is done when the descriptor is closed. Operations in
@@ -15,7 +16,7 @@ import { currentIo } from "./io.ts";
  * @see {@link close} to wait. close(2).
  */
 export function setupClose(handle: Handle, descriptor: Descriptor): void {
-  handle.prepare(currentIo("setupClose()"), "close", null, null, undefined);
+  handle.prepare(currentIo("setupClose()"), CLOSE, null, undefined);
   handle.expected = 1;
   handle.submitted();
   const closed = descriptor.startClosing();
@@ -33,6 +34,9 @@ export function setupClose(handle: Handle, descriptor: Descriptor): void {
 export function close(descriptor: Descriptor): Operation<void> {
   return new Close(descriptor);
 }
+
+/** The operation is the descriptor's own; the handle only learns of its end. */
+const CLOSE = new Kind<unknown>({ syscall: "close", setup: () => QUEUED, convert() {} });
 
 class CloseLink extends Coordinated {
   private readonly handle: Handle;

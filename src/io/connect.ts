@@ -4,10 +4,8 @@ import { OP_CONNECT } from "../native/layout.ts";
 import { type Address, type AddressLike, addressDetails, encodeAddress, parseAddress } from "./address.ts";
 import { SOCKADDR_ROOM } from "./bind.ts";
 import type { Descriptor } from "./descriptor.ts";
-import type { IoErrorDetails } from "./errno.ts";
 import type { Handle, IoOptions } from "./handle.ts";
-import { currentIo, type Io } from "./io.ts";
-import { IoWait } from "./io-wait.ts";
+import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 
 /** Queues a connect. @see {@link connect} to wait. connect(2). */
 export function setupConnect(
@@ -16,8 +14,7 @@ export function setupConnect(
   address: AddressLike,
   options?: IoOptions,
 ): void {
-  queueConnect(currentIo("setupConnect()"), handle, socket, parseAddress(address), options);
-  handle.started(null);
+  new IoOperation(CONNECT, socket, null, 0, parseAddress(address), options).setUp(handle);
 }
 
 /**
@@ -26,39 +23,19 @@ export function setupConnect(
  * @throws {IoError} with the address: `ECONNREFUSED`, `ETIMEDOUT`, …
  */
 export function connect(socket: Descriptor, address: AddressLike, options?: IoOptions): Operation<void> {
-  return new Connect(socket, parseAddress(address), options);
+  return new IoOperation(CONNECT, socket, null, 0, parseAddress(address), options);
 }
 
-function queueConnect(
-  io: Io,
-  handle: Handle,
-  socket: Descriptor,
-  address: Address,
-  options: IoOptions | undefined,
-): void {
-  const driver = handle.prepare(io, "connect", socket, null, options);
-  const block = handle.argument(SOCKADDR_ROOM);
-  const length = encodeAddress(address, block.bytes);
-  driver.submit(handle, OP_CONNECT, socket.number, block.address, 0, length, 0, 0, 0);
-}
-
-class Connect extends IoWait<void> {
-  protected override get syscall(): string {
-    return "connect";
-  }
-  private readonly address: Address;
-  constructor(socket: Descriptor, address: Address, options: IoOptions | undefined) {
-    super(socket, options);
-    this.address = address;
-  }
-  protected override setup(io: Io, handle: Handle): number {
-    queueConnect(io, handle, this.descriptor!, this.address, this.options);
-    return -1;
-  }
-  protected override convert(): void {
-    this.descriptor!.details = addressDetails(this.address);
-  }
-  protected override details(): IoErrorDetails {
-    return addressDetails(this.address);
-  }
-}
+const CONNECT: Kind<void> = new Kind<void>({
+  syscall: "connect",
+  setup(io, handle, operation) {
+    const block = handle.argument(SOCKADDR_ROOM);
+    const length = encodeAddress(operation.argument as Address, block.bytes);
+    io.driver.submit(handle, OP_CONNECT, operation.descriptor!.number, block.address, 0, length, 0, 0, 0);
+    return QUEUED;
+  },
+  convert(_result, operation) {
+    operation.descriptor!.details = addressDetails(operation.argument as Address);
+  },
+  details: (operation) => addressDetails(operation.argument as Address),
+});

@@ -17,6 +17,7 @@ import { Signal } from "../coordinator/signal.ts";
 import { CANCEL_ALL, CANCEL_FD, OP_ASYNC_CANCEL, OP_CLOSE } from "../native/layout.ts";
 import type { IoErrorDetails } from "./errno.ts";
 import type { Io } from "./io.ts";
+import { Kind } from "./io-operation.ts";
 
 export type DescriptorKind = "file" | "socket";
 
@@ -144,6 +145,8 @@ export class Descriptor extends Embedded {
   }
 }
 
+const BACKGROUND = new Kind<unknown>({ syscall: "close", setup: () => -1, convert() {} });
+
 /** An operation that belongs to no task. */
 function background(
   io: Io,
@@ -153,7 +156,7 @@ function background(
   done: ((result: number) => void) | null,
 ): void {
   const handle = io.take();
-  handle.prepare(io, "close", null, null, undefined);
+  handle.prepare(io, BACKGROUND, null, undefined);
   io.driver.submit(handle, opcode, fd, 0, 0, 0, opFlags, 0, 0);
   handle.startedInBackground(done);
 }

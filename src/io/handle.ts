@@ -8,7 +8,8 @@
  */
 
 import { UsageError } from "../coordinator/errors.ts";
-import type { Wait } from "../coordinator/wait.ts";
+import type { Task } from "../coordinator/task.ts";
+import { BLOCKED } from "../coordinator/task-state.ts";
 import { Handle as BaseHandle, CANCELLING, DONE, SUBMITTED } from "../handle/handle.ts";
 import { nanoseconds } from "../time/duration.ts";
 import type { Timed } from "../time/timer-queue.ts";
@@ -17,6 +18,7 @@ import type { Descriptor } from "./descriptor.ts";
 import type { IoDriver } from "./driver.ts";
 import { ECANCELED, EFAULT, ETIMEDOUT } from "./errno.ts";
 import type { Io } from "./io.ts";
+import type { IoOperation, Kind } from "./io-operation.ts";
 import { type Block, type Bytes, isShared } from "./memory.ts";
 
 /** Options of every operation. */
@@ -35,6 +37,7 @@ const TIMER = 4;
 const TIMED_OUT = 8;
 const ABANDONED = 16;
 const BACKGROUND = 32;
+const CONTINUE = 64;
 
 export class Handle extends BaseHandle {
   /** @internal Place in the driver's slab, -1 when it has none. */
@@ -51,21 +54,23 @@ export class Handle extends BaseHandle {
   descriptor: Descriptor | null = null;
   /** @internal The caller's bytes: held until the last completion. */
   bytes: Bytes | null = null;
-  /** @internal Our bytes, where the caller's cannot be handed to the kernel, or for a path or an address. */
-  block: Block | null = null;
+  /** Our bytes, where the caller's cannot be handed to the kernel, or for a path or an address. */
+  private room: Block | null = null;
   /** @internal Number of the registered buffer, for opcodes that take one. */
   bufferIndex = 0;
-  /** @internal */ operation = "";
-  /** @internal The blocking form that waits, if it is one that does. */
-  waiter: Wait<unknown> | null = null;
-  /** @internal */ reclaim: Reclaim | null = null;
+  /** @internal Reads from the current position: what it got cannot be read again. */
+  streaming = false;
+  /** @internal What it is doing, or did last. */
+  kind: Kind<unknown> | null = null;
+  /** The operation to go on with after a short count. */
+  private rest: IoOperation<unknown> | null = null;
   private timer: OperationTimer | null = null;
   /** Called at the end of an operation that belongs to no task. */
   private done: ((result: number) => void) | null = null;
 
   override describe(): string {
     const on = this.descriptor === null ? "" : ` on ${this.descriptor.label}`;
-    return `${this.operation === "" ? "io handle" : this.operation}${on}`;
+    return `${this.kind === null ? "io handle" : this.kind.syscall}${on}`;
   }
 
   /** @internal Nobody will see the result. */
@@ -81,13 +86,12 @@ export class Handle extends BaseHandle {
   /** @internal Ready for a new operation: first call of every setup. */
   prepare(
     io: Io,
-    operation: string,
+    kind: Kind<unknown>,
     descriptor: Descriptor | null,
-    reclaim: Reclaim | null,
     options: IoOptions | undefined,
   ): IoDriver {
     this.checkIdle();
-    if (descriptor !== null && descriptor.closed) descriptor.checkOpen(operation);
+    if (descriptor !== null && descriptor.closed) descriptor.checkOpen(kind.syscall);
     const { driver } = io;
     if (driver.inflight >= driver.limit) {
       throw new UsageError("COOP_LIMIT", `${driver.limit} operations are in flight; wait for some of them`);
@@ -95,10 +99,9 @@ export class Handle extends BaseHandle {
     this.special = 0;
     this.bufferIndex = 0;
     this.io = io;
-    this.operation = operation;
+    this.kind = kind;
     this.descriptor = descriptor;
-    this.reclaim = reclaim;
-    if (options?.timeout !== undefined) this.setTimeout(nanoseconds(options.timeout));
+    if (options !== undefined && options.timeout !== undefined) this.setTimeout(nanoseconds(options.timeout));
     return driver;
   }
 
@@ -121,20 +124,36 @@ export class Handle extends BaseHandle {
   /** @internal A block of our own, for an argument the kernel reads or writes. */
   argument(size: number): Block {
     const block = this.io!.driver.memory.take(size);
-    this.block = block;
+    this.room = block;
     this.special |= BLOCK;
     return block;
   }
 
-  /** @internal Handed to the driver. `waiter` is the blocking form, null for the setup form. */
-  started(waiter: Wait<unknown> | null): void {
+  /** @internal Handed to the driver by a setup form. */
+  started(): void {
     this.expected = 1;
     if (this.descriptor !== null) this.descriptor.inflight++;
-    if (waiter !== null) {
-      this.waiter = waiter;
-      this.state = SUBMITTED;
-    } else this.submitted();
+    this.submitted();
     if ((this.special & TIMER) !== 0) this.timer!.start();
+  }
+
+  /** @internal Handed to the driver by a blocking form: `task` waits for it. */
+  block(task: Task): void {
+    this.expected = 1;
+    if (this.descriptor !== null) this.descriptor.inflight++;
+    this.state = SUBMITTED;
+    this.task = task;
+    this.satisfied = false;
+    this.aborting = false;
+    task.wait = this;
+    task.state = BLOCKED;
+    if ((this.special & TIMER) !== 0) this.timer!.start();
+  }
+
+  /** @internal A short count does not end it: `operation` goes on with the rest. */
+  continueWith(operation: IoOperation<unknown>): void {
+    this.rest = operation;
+    this.special |= CONTINUE;
   }
 
   /** @internal Handed to the driver on behalf of no task. */
@@ -167,17 +186,49 @@ export class Handle extends BaseHandle {
 
   /** @internal All completions are in. */
   finished(result: number): void {
-    const outcome = this.special === 0 ? result : this.settle(result);
-    const { descriptor, waiter } = this;
+    let outcome = result;
+    if (this.special !== 0) {
+      outcome = this.settle(result);
+      if ((this.special & CONTINUE) !== 0 && this.goesOn(outcome)) return;
+    }
+    const { descriptor } = this;
     if (descriptor !== null && --descriptor.inflight === 0 && descriptor.closing !== null) descriptor.quiet();
-    if (waiter === null) {
+    if (!this.pooled || (this.special & BACKGROUND) !== 0) {
       this.ended(outcome);
       return;
     }
-    this.waiter = null;
     this.state = DONE;
     this.outcome = outcome;
-    waiter.grant();
+    this.grant();
+  }
+
+  /** @internal The kill won over a result that nobody will look at now. */
+  override rollback(): void {
+    // A handle of the user's keeps its result; one of the pool was in use by a blocking form.
+    if (!this.pooled) return;
+    this.task = null;
+    if (!this.abandoned && this.outcome >= 0) this.reclaim(this.outcome);
+    this.io!.give(this);
+  }
+
+  private reclaim(result: number): void {
+    const { kind } = this;
+    if (kind !== null && kind.reclaim !== null) kind.reclaim(this.io!, result, this);
+  }
+
+  private goesOn(outcome: number): boolean {
+    const operation = this.rest!;
+    const more = operation.advance(outcome);
+    if (more && this.state === SUBMITTED && !this.descriptor!.closed) {
+      this.special &= ~COPY_OUT;
+      operation.queueRest(this.io!, this);
+      this.expected = 1;
+      return true;
+    }
+    this.rest = null;
+    if (this.timer !== null) this.timer.stop();
+    operation.stopped();
+    return false;
   }
 
   private ended(outcome: number): void {
@@ -195,16 +246,16 @@ export class Handle extends BaseHandle {
   private settle(result: number): number {
     const { special } = this;
     let outcome = result;
-    if ((special & TIMER) !== 0) this.timer!.stop();
+    if ((special & (TIMER | CONTINUE)) === TIMER) this.timer!.stop();
     if ((special & TIMED_OUT) !== 0 && outcome === -ECANCELED) outcome = -ETIMEDOUT;
     if ((special & BLOCK) !== 0) {
-      const block = this.block!;
-      this.block = null;
+      const block = this.room!;
+      this.room = null;
       if ((special & COPY_OUT) !== 0 && outcome > 0) outcome = this.copy(block, outcome);
       this.io!.driver.memory.give(block);
     }
-    if ((special & ABANDONED) !== 0 && outcome >= 0 && this.reclaim !== null) {
-      this.reclaim(this.io!, outcome, this);
+    if ((special & ABANDONED) !== 0 && outcome >= 0 && this.kind !== null && this.kind.reclaim !== null) {
+      this.reclaim(outcome);
       outcome = -ECANCELED;
     }
     return outcome;

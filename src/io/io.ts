@@ -6,6 +6,7 @@ import type { Cooperator, Driver } from "../coordinator/cooperator.ts";
 import { currentTask } from "../coordinator/current.ts";
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UnsupportedError } from "../coordinator/errors.ts";
+import { IDLE } from "../handle/handle.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { DriverStatistics, IoDriver } from "./driver.ts";
 import { Handle } from "./handle.ts";
@@ -48,9 +49,10 @@ export class Io {
     return handle;
   }
 
-  /** @internal */
+  /** @internal Back to the pool, idle. */
   give(handle: Handle): void {
-    if (handle.descriptor !== null) handle.descriptor = null;
+    handle.state = IDLE;
+    handle.descriptor = null;
     if (handle.bytes !== null) handle.bytes = null;
     if (this.pool.length < POOL_MAX) this.pool.push(handle);
     else this.driver.forget(handle);

@@ -4,8 +4,7 @@ import type { Operation } from "../coordinator/operation.ts";
 import { OP_LISTEN } from "../native/layout.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
-import { currentIo, type Io } from "./io.ts";
-import { IoWait } from "./io-wait.ts";
+import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 
 /** Connections the system completes before they are accepted; it has a limit of its own, net.core.somaxconn. */
 export const BACKLOG_DEFAULT = 511;
@@ -17,8 +16,7 @@ export function setupListen(
   backlog: number = BACKLOG_DEFAULT,
   options?: IoOptions,
 ): void {
-  queueListen(currentIo("setupListen()"), handle, socket, checkBacklog(backlog), options);
-  handle.started(null);
+  new IoOperation(LISTEN, socket, null, checkBacklog(backlog), null, options).setUp(handle);
 }
 
 /** Makes a bound socket ready for {@link accept}. */
@@ -27,7 +25,7 @@ export function listen(
   backlog: number = BACKLOG_DEFAULT,
   options?: IoOptions,
 ): Operation<void> {
-  return new Listen(socket, checkBacklog(backlog), options);
+  return new IoOperation(LISTEN, socket, null, checkBacklog(backlog), null, options);
 }
 
 function checkBacklog(backlog: number): number {
@@ -35,29 +33,11 @@ function checkBacklog(backlog: number): number {
   throw new UsageError("COOP_ARGUMENT", `a backlog is a whole number from 0 up, not ${String(backlog)}`);
 }
 
-function queueListen(
-  io: Io,
-  handle: Handle,
-  socket: Descriptor,
-  backlog: number,
-  options: IoOptions | undefined,
-): void {
-  const driver = handle.prepare(io, "listen", socket, null, options);
-  driver.submit(handle, OP_LISTEN, socket.number, 0, backlog, 0, 0, 0, 0);
-}
-
-class Listen extends IoWait<void> {
-  protected override get syscall(): string {
-    return "listen";
-  }
-  private readonly backlog: number;
-  constructor(socket: Descriptor, backlog: number, options: IoOptions | undefined) {
-    super(socket, options);
-    this.backlog = backlog;
-  }
-  protected override setup(io: Io, handle: Handle): number {
-    queueListen(io, handle, this.descriptor!, this.backlog, this.options);
-    return -1;
-  }
-  protected override convert(): void {}
-}
+const LISTEN: Kind<void> = new Kind<void>({
+  syscall: "listen",
+  setup(io, handle, operation) {
+    io.driver.submit(handle, OP_LISTEN, operation.descriptor!.number, 0, operation.number, 0, 0, 0, 0);
+    return QUEUED;
+  },
+  convert() {},
+});

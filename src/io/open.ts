@@ -14,11 +14,9 @@ import {
   OP_OPENAT,
 } from "../native/layout.ts";
 import { closeOrphan } from "./descriptor.ts";
-import type { IoErrorDetails } from "./errno.ts";
 import { File } from "./file.ts";
 import type { Handle, IoOptions } from "./handle.ts";
-import { currentIo, type Io } from "./io.ts";
-import { IoWait } from "./io-wait.ts";
+import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { type Path, pathBytes, pathText, pinPath } from "./path.ts";
 
 /** As in node:fs: read, write (created, emptied), append (created); `+` is both ways, `x` must not exist. */
@@ -51,9 +49,7 @@ const MODES: ReadonlyMap<string, number> = new Map([
  * @see {@link open} to wait. open(2).
  */
 export function setupOpen(handle: Handle, path: Path, mode: OpenMode = "r", options?: OpenOptions): void {
-  const bytes = pathBytes(path);
-  queueOpen(currentIo("setupOpen()"), handle, bytes, flagsOf(mode), permissionsOf(options), options);
-  handle.started(null);
+  openOperation(path, mode, options).setUp(handle);
 }
 
 /**
@@ -62,7 +58,12 @@ export function setupOpen(handle: Handle, path: Path, mode: OpenMode = "r", opti
  * @throws {IoError} with the path: `ENOENT`, `EACCES`, `EMFILE`, …
  */
 export function open(path: Path, mode: OpenMode = "r", options?: OpenOptions): Operation<File> {
-  return new Open(path, flagsOf(mode), permissionsOf(options), options);
+  return openOperation(path, mode, options);
+}
+
+function openOperation(path: Path, mode: OpenMode, options: OpenOptions | undefined): IoOperation<File> {
+  const argument: OpenArgument = { bytes: pathBytes(path), text: pathText(path), flags: flagsOf(mode) };
+  return new IoOperation(OPEN, null, null, permissionsOf(options), argument, options);
 }
 
 function flagsOf(mode: OpenMode): number {
@@ -80,41 +81,22 @@ function permissionsOf(options: OpenOptions | undefined): number {
   throw new UsageError("COOP_ARGUMENT", "permissions are a number from 0 to 0o7777");
 }
 
-function queueOpen(
-  io: Io,
-  handle: Handle,
-  path: Uint8Array,
-  flags: number,
-  permissions: number,
-  options: OpenOptions | undefined,
-): void {
-  const driver = handle.prepare(io, "open", null, closeOrphan, options);
-  driver.submit(handle, OP_OPENAT, AT_FDCWD, pinPath(handle, path), permissions, 0, flags, 0, 0);
+interface OpenArgument {
+  readonly bytes: Uint8Array;
+  readonly text: string;
+  readonly flags: number;
 }
 
-class Open extends IoWait<File> {
-  protected override get syscall(): string {
-    return "open";
-  }
-  private readonly text: string;
-  private readonly path: Uint8Array;
-  private readonly flags: number;
-  private readonly permissions: number;
-  constructor(path: Path, flags: number, permissions: number, options: OpenOptions | undefined) {
-    super(null, options);
-    this.path = pathBytes(path);
-    this.text = pathText(path);
-    this.flags = flags;
-    this.permissions = permissions;
-  }
-  protected override setup(io: Io, handle: Handle): number {
-    queueOpen(io, handle, this.path, this.flags, this.permissions, this.options);
-    return -1;
-  }
-  protected override convert(result: number, io: Io): File {
-    return new File(io, result, { path: this.text });
-  }
-  protected override details(): IoErrorDetails {
-    return { path: this.text };
-  }
-}
+const OPEN: Kind<File> = new Kind({
+  syscall: "open",
+  setup(io, handle, operation) {
+    const { bytes, flags } = operation.argument as OpenArgument;
+    const address = pinPath(handle, bytes);
+    io.driver.submit(handle, OP_OPENAT, AT_FDCWD, address, operation.number, 0, flags, 0, 0);
+    return QUEUED;
+  },
+  convert: (result, operation, io) =>
+    new File(io, result, { path: (operation.argument as OpenArgument).text }),
+  reclaim: closeOrphan,
+  details: (operation) => ({ path: (operation.argument as OpenArgument).text }),
+});

@@ -3,8 +3,7 @@ import type { Operation } from "../coordinator/operation.ts";
 import { OP_READ, OP_READ_FIXED } from "../native/layout.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
-import { currentIo, type Io } from "./io.ts";
-import { IoWait } from "./io-wait.ts";
+import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { type Bytes, checkBytes } from "./memory.ts";
 import { CURRENT, positionOf } from "./position.ts";
 import { keepReceived } from "./recv.ts";
@@ -22,10 +21,7 @@ export interface ReadOptions extends IoOptions {
  * @see {@link read} to wait. pread(2).
  */
 export function setupRead(handle: Handle, file: Descriptor, into: Bytes, options?: ReadOptions): void {
-  const bytes = checkBytes(into, "read");
-  const done = queueRead(currentIo("setupRead()"), handle, file, bytes, positionOf(options), options);
-  if (done === -1) handle.started(null);
-  else handle.immediate(done);
+  new IoOperation(READ, file, checkBytes(into, "read"), positionOf(options), null, options).setUp(handle);
 }
 
 /**
@@ -34,45 +30,28 @@ export function setupRead(handle: Handle, file: Descriptor, into: Bytes, options
  * @throws {IoError} what pread(2) says. @throws {DeadlineError} when `options.timeout` was over first.
  */
 export function read(file: Descriptor, into: Bytes, options?: ReadOptions): Operation<number> {
-  return new Read(file, checkBytes(into, "read"), positionOf(options), options);
+  return new IoOperation(READ, file, checkBytes(into, "read"), positionOf(options), null, options);
 }
 
-function queueRead(
-  io: Io,
-  handle: Handle,
-  file: Descriptor,
-  into: Bytes,
-  position: number,
-  options: ReadOptions | undefined,
-): number {
-  // Bytes taken from a place in the file can be read again; bytes taken from a stream cannot.
-  const streaming = position === CURRENT;
-  const driver = handle.prepare(io, "read", file, streaming ? keepReceived : null, options);
-  if (into.byteLength === 0) return 0;
-  if (streaming && file.unread !== null) return file.takeUnread(into);
-  const address = handle.pin(into, false);
-  const fixed = io.fixedBuffer(into);
-  if (fixed !== -1) handle.bufferIndex = fixed;
-  const opcode = fixed === -1 ? OP_READ : OP_READ_FIXED;
-  driver.submit(handle, opcode, file.number, address, into.byteLength, position, 0, 0, 0);
-  return -1;
-}
-
-class Read extends IoWait<number> {
-  protected override get syscall(): string {
-    return "read";
-  }
-  private readonly into: Bytes;
-  private readonly position: number;
-  constructor(file: Descriptor, into: Bytes, position: number, options: ReadOptions | undefined) {
-    super(file, options);
-    this.into = into;
-    this.position = position;
-  }
-  protected override setup(io: Io, handle: Handle): number {
-    return queueRead(io, handle, this.descriptor!, this.into, this.position, this.options);
-  }
-  protected override convert(result: number): number {
-    return result;
-  }
-}
+const READ: Kind<number> = new Kind({
+  syscall: "read",
+  setup(io, handle, operation) {
+    const { number: position } = operation;
+    const file = operation.descriptor!;
+    const into = operation.bytes!;
+    if (into.byteLength === 0) return 0;
+    if (position === CURRENT && file.unread !== null) return file.takeUnread(into);
+    handle.streaming = position === CURRENT;
+    const address = handle.pin(into, false);
+    const fixed = io.fixedBuffer(into);
+    if (fixed !== -1) handle.bufferIndex = fixed;
+    const opcode = fixed === -1 ? OP_READ : OP_READ_FIXED;
+    io.driver.submit(handle, opcode, file.number, address, into.byteLength, position, 0, 0, 0);
+    return QUEUED;
+  },
+  convert: (result) => result,
+  // Bytes of a place in the file can be read again; bytes of a stream cannot.
+  reclaim(io, count, handle) {
+    if (handle.streaming) keepReceived(io, count, handle);
+  },
+});

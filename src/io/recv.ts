@@ -3,8 +3,8 @@ import type { Operation } from "../coordinator/operation.ts";
 import { OP_RECV } from "../native/layout.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
-import { currentIo, type Io } from "./io.ts";
-import { IoWait } from "./io-wait.ts";
+import type { Io } from "./io.ts";
+import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { type Bytes, checkBytes } from "./memory.ts";
 
 /**
@@ -17,9 +17,7 @@ import { type Bytes, checkBytes } from "./memory.ts";
  * @see {@link recv} to wait. recv(2).
  */
 export function setupRecv(handle: Handle, socket: Descriptor, into: Bytes, options?: IoOptions): void {
-  const done = queueRecv(currentIo("setupRecv()"), handle, socket, checkBytes(into, "recv"), options);
-  if (done === -1) handle.started(null);
-  else handle.immediate(done);
+  new IoOperation(RECV, socket, checkBytes(into, "recv"), 0, null, options).setUp(handle);
 }
 
 /**
@@ -29,22 +27,7 @@ export function setupRecv(handle: Handle, socket: Descriptor, into: Bytes, optio
  * @throws {IoError} what recv(2) says. @throws {DeadlineError} when `options.timeout` was over first.
  */
 export function recv(socket: Descriptor, into: Bytes, options?: IoOptions): Operation<number> {
-  return new Recv(socket, checkBytes(into, "recv"), options);
-}
-
-function queueRecv(
-  io: Io,
-  handle: Handle,
-  socket: Descriptor,
-  into: Bytes,
-  options: IoOptions | undefined,
-): number {
-  const driver = handle.prepare(io, "recv", socket, keepReceived, options);
-  if (into.byteLength === 0) return 0;
-  if (socket.unread !== null) return socket.takeUnread(into);
-  const address = handle.pin(into, false);
-  driver.submit(handle, OP_RECV, socket.number, address, into.byteLength, 0, 0, 0, 0);
-  return -1;
+  return new IoOperation(RECV, socket, checkBytes(into, "recv"), 0, null, options);
 }
 
 /** Bytes that arrived for a reader that is gone. */
@@ -52,19 +35,17 @@ export function keepReceived(_io: Io, count: number, handle: Handle): void {
   if (count > 0) handle.descriptor!.keepUnread(handle.bytes!.subarray(0, count));
 }
 
-class Recv extends IoWait<number> {
-  protected override get syscall(): string {
-    return "recv";
-  }
-  private readonly into: Bytes;
-  constructor(socket: Descriptor, into: Bytes, options: IoOptions | undefined) {
-    super(socket, options);
-    this.into = into;
-  }
-  protected override setup(io: Io, handle: Handle): number {
-    return queueRecv(io, handle, this.descriptor!, this.into, this.options);
-  }
-  protected override convert(result: number): number {
-    return result;
-  }
-}
+const RECV: Kind<number> = new Kind({
+  syscall: "recv",
+  setup(io, handle, operation) {
+    const socket = operation.descriptor!;
+    const into = operation.bytes!;
+    if (into.byteLength === 0) return 0;
+    if (socket.unread !== null) return socket.takeUnread(into);
+    const address = handle.pin(into, false);
+    io.driver.submit(handle, OP_RECV, socket.number, address, into.byteLength, 0, 0, 0, 0);
+    return QUEUED;
+  },
+  convert: (result) => result,
+  reclaim: keepReceived,
+});

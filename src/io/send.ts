@@ -1,11 +1,10 @@
 /** send(2): bytes to a socket. */
 import type { Operation } from "../coordinator/operation.ts";
 import { MSG_NOSIGNAL, MSG_WAITALL, OP_SEND } from "../native/layout.ts";
-import { AllWait } from "./all-wait.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
-import { currentIo, type Io } from "./io.ts";
-import { IoWait } from "./io-wait.ts";
+import type { Io } from "./io.ts";
+import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { type Bytes, checkBytes } from "./memory.ts";
 
 /**
@@ -16,9 +15,7 @@ import { type Bytes, checkBytes } from "./memory.ts";
  * @see {@link send} and {@link sendAll} to wait. send(2).
  */
 export function setupSend(handle: Handle, socket: Descriptor, bytes: Bytes, options?: IoOptions): void {
-  const done = queueSend(currentIo("setupSend()"), handle, socket, checkBytes(bytes, "send"), 0, options);
-  if (done === -1) handle.started(null);
-  else handle.immediate(done);
+  new IoOperation(SEND, socket, checkBytes(bytes, "send"), 0, null, options).setUp(handle);
 }
 
 /**
@@ -27,7 +24,7 @@ export function setupSend(handle: Handle, socket: Descriptor, bytes: Bytes, opti
  * @throws {IoError} what send(2) says; there is no SIGPIPE. @throws {DeadlineError} when the time was up.
  */
 export function send(socket: Descriptor, bytes: Bytes, options?: IoOptions): Operation<number> {
-  return new Send(socket, checkBytes(bytes, "send"), options);
+  return new IoOperation(SEND, socket, checkBytes(bytes, "send"), 0, null, options);
 }
 
 /**
@@ -37,47 +34,34 @@ export function send(socket: Descriptor, bytes: Bytes, options?: IoOptions): Ope
  * @throws {IoError} what send(2) says. @throws {DeadlineError} when `options.timeout` was over first.
  */
 export function sendAll(socket: Descriptor, bytes: Bytes, options?: IoOptions): Operation<void> {
-  return new SendAll(socket, checkBytes(bytes, "sendAll"), options);
+  return new IoOperation(SEND_ALL, socket, checkBytes(bytes, "sendAll"), 0, null, options);
 }
 
-function queueSend(
-  io: Io,
-  handle: Handle,
-  socket: Descriptor,
-  bytes: Bytes,
-  flags: number,
-  options: IoOptions | undefined,
-): number {
-  socket.checkWritable("send");
-  const driver = handle.prepare(io, "send", socket, null, options);
+const SEND: Kind<number> = new Kind({
+  syscall: "send",
+  setup: (io, handle, operation) => queueSend(io, handle, operation.descriptor!, operation.bytes!, 0),
+  convert: (result) => result,
+});
+
+const SEND_ALL: Kind<void> = new Kind<void>({
+  syscall: "send",
+  setup(io, handle, operation) {
+    const { bytes, sent } = operation;
+    const rest = sent === 0 ? bytes! : bytes!.subarray(sent);
+    const result = queueSend(io, handle, operation.descriptor!, rest, MSG_WAITALL);
+    if (result === QUEUED) handle.continueWith(operation as IoOperation<unknown>);
+    return result;
+  },
+  convert: (_result, operation) => operation.checkAllSent(),
+  cutShort(operation, sent) {
+    operation.descriptor!.brokenAt = sent;
+  },
+});
+
+function queueSend(io: Io, handle: Handle, socket: Descriptor, bytes: Bytes, flags: number): number {
+  if (socket.brokenAt !== -1) socket.checkWritable("send");
   if (bytes.byteLength === 0) return 0;
   const address = handle.pin(bytes, true);
-  driver.submit(handle, OP_SEND, socket.number, address, bytes.byteLength, 0, MSG_NOSIGNAL | flags, 0, 0);
-  return -1;
-}
-
-class Send extends IoWait<number> {
-  protected override get syscall(): string {
-    return "send";
-  }
-  private readonly bytes: Bytes;
-  constructor(socket: Descriptor, bytes: Bytes, options: IoOptions | undefined) {
-    super(socket, options);
-    this.bytes = bytes;
-  }
-  protected override setup(io: Io, handle: Handle): number {
-    return queueSend(io, handle, this.descriptor!, this.bytes, 0, this.options);
-  }
-  protected override convert(result: number): number {
-    return result;
-  }
-}
-
-class SendAll extends AllWait {
-  protected override get syscall(): string {
-    return "send";
-  }
-  protected override queue(io: Io, handle: Handle, rest: Bytes): number {
-    return queueSend(io, handle, this.descriptor!, rest, MSG_WAITALL, this.options);
-  }
+  io.driver.submit(handle, OP_SEND, socket.number, address, bytes.byteLength, 0, MSG_NOSIGNAL | flags, 0, 0);
+  return QUEUED;
 }

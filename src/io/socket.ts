@@ -15,8 +15,7 @@ import {
 import type { Address } from "./address.ts";
 import { closeOrphan } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
-import { currentIo, type Io } from "./io.ts";
-import { IoWait } from "./io-wait.ts";
+import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { Socket } from "./stream-socket.ts";
 
 export type SocketFamily = Address["family"];
@@ -34,8 +33,7 @@ export function setupSocket(
   type: SocketType = "stream",
   options?: IoOptions,
 ): void {
-  queueSocket(currentIo("setupSocket()"), handle, domainOf(family), typeOf(type), options);
-  handle.started(null);
+  new IoOperation(SOCKET, null, null, domainOf(family), typeOf(type), options).setUp(handle);
 }
 
 /** Makes a socket. */
@@ -44,7 +42,7 @@ export function socket(
   type: SocketType = "stream",
   options?: IoOptions,
 ): Operation<Socket> {
-  return new OpenSocket(domainOf(family), typeOf(type), options);
+  return new IoOperation(SOCKET, null, null, domainOf(family), typeOf(type), options);
 }
 
 function domainOf(family: SocketFamily): number {
@@ -63,33 +61,13 @@ function typeOf(type: SocketType): number {
   throw new UsageError("COOP_ARGUMENT", `a socket is a stream or a datagram one, not ${describeValue(type)}`);
 }
 
-function queueSocket(
-  io: Io,
-  handle: Handle,
-  domain: number,
-  type: number,
-  options: IoOptions | undefined,
-): void {
-  const driver = handle.prepare(io, "socket", null, closeOrphan, options);
-  driver.submit(handle, OP_SOCKET, domain, 0, 0, type | SOCK_CLOEXEC, 0, 0, 0);
-}
-
-class OpenSocket extends IoWait<Socket> {
-  protected override get syscall(): string {
-    return "socket";
-  }
-  private readonly domain: number;
-  private readonly type: number;
-  constructor(domain: number, type: number, options: IoOptions | undefined) {
-    super(null, options);
-    this.domain = domain;
-    this.type = type;
-  }
-  protected override setup(io: Io, handle: Handle): number {
-    queueSocket(io, handle, this.domain, this.type, this.options);
-    return -1;
-  }
-  protected override convert(result: number, io: Io): Socket {
-    return new Socket(io, result);
-  }
-}
+const SOCKET: Kind<Socket> = new Kind({
+  syscall: "socket",
+  setup(io, handle, operation) {
+    const type = operation.argument as number;
+    io.driver.submit(handle, OP_SOCKET, operation.number, 0, 0, type | SOCK_CLOEXEC, 0, 0, 0);
+    return QUEUED;
+  },
+  convert: (result, _operation, io) => new Socket(io, result),
+  reclaim: closeOrphan,
+});

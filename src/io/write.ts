@@ -1,11 +1,10 @@
 /** pwrite(2), write(2): bytes to a file. */
 import type { Operation } from "../coordinator/operation.ts";
 import { OP_WRITE, OP_WRITE_FIXED } from "../native/layout.ts";
-import { AllWait } from "./all-wait.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
-import { currentIo, type Io } from "./io.ts";
-import { IoWait } from "./io-wait.ts";
+import type { Io } from "./io.ts";
+import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { type Bytes, checkBytes } from "./memory.ts";
 import { CURRENT, positionOf } from "./position.ts";
 
@@ -22,15 +21,12 @@ export interface WriteOptions extends IoOptions {
  * @see {@link write} and {@link writeAll} to wait. pwrite(2).
  */
 export function setupWrite(handle: Handle, file: Descriptor, bytes: Bytes, options?: WriteOptions): void {
-  const checked = checkBytes(bytes, "write");
-  const done = queueWrite(currentIo("setupWrite()"), handle, file, checked, positionOf(options), options);
-  if (done === -1) handle.started(null);
-  else handle.immediate(done);
+  new IoOperation(WRITE, file, checkBytes(bytes, "write"), positionOf(options), null, options).setUp(handle);
 }
 
 /** Writes and gives the count. A write that has begun is not undone by a kill. */
 export function write(file: Descriptor, bytes: Bytes, options?: WriteOptions): Operation<number> {
-  return new Write(file, checkBytes(bytes, "write"), positionOf(options), options);
+  return new IoOperation(WRITE, file, checkBytes(bytes, "write"), positionOf(options), null, options);
 }
 
 /**
@@ -38,61 +34,39 @@ export function write(file: Descriptor, bytes: Bytes, options?: WriteOptions): O
  * broken for further writes; with a position the same bytes can simply be written again.
  */
 export function writeAll(file: Descriptor, bytes: Bytes, options?: WriteOptions): Operation<void> {
-  return new WriteAll(file, checkBytes(bytes, "writeAll"), positionOf(options), options);
+  return new IoOperation(WRITE_ALL, file, checkBytes(bytes, "writeAll"), positionOf(options), null, options);
 }
 
-function queueWrite(
-  io: Io,
-  handle: Handle,
-  file: Descriptor,
-  bytes: Bytes,
-  position: number,
-  options: WriteOptions | undefined,
-): number {
-  file.checkWritable("write");
-  const driver = handle.prepare(io, "write", file, null, options);
+const WRITE: Kind<number> = new Kind({
+  syscall: "write",
+  setup: (io, handle, operation) =>
+    queueWrite(io, handle, operation.descriptor!, operation.bytes!, operation.number),
+  convert: (result) => result,
+});
+
+const WRITE_ALL: Kind<void> = new Kind<void>({
+  syscall: "write",
+  setup(io, handle, operation) {
+    const { bytes, sent, number } = operation;
+    const rest = sent === 0 ? bytes! : bytes!.subarray(sent);
+    const position = number === CURRENT ? CURRENT : number + sent;
+    const result = queueWrite(io, handle, operation.descriptor!, rest, position);
+    if (result === QUEUED) handle.continueWith(operation as IoOperation<unknown>);
+    return result;
+  },
+  convert: (_result, operation) => operation.checkAllSent(),
+  cutShort(operation, sent) {
+    if (operation.number === CURRENT) operation.descriptor!.brokenAt = sent;
+  },
+});
+
+function queueWrite(io: Io, handle: Handle, file: Descriptor, bytes: Bytes, position: number): number {
+  if (file.brokenAt !== -1) file.checkWritable("write");
   if (bytes.byteLength === 0) return 0;
   const address = handle.pin(bytes, true);
   const fixed = io.fixedBuffer(bytes);
   if (fixed !== -1) handle.bufferIndex = fixed;
   const opcode = fixed === -1 ? OP_WRITE : OP_WRITE_FIXED;
-  driver.submit(handle, opcode, file.number, address, bytes.byteLength, position, 0, 0, 0);
-  return -1;
-}
-
-class Write extends IoWait<number> {
-  protected override get syscall(): string {
-    return "write";
-  }
-  private readonly bytes: Bytes;
-  private readonly position: number;
-  constructor(file: Descriptor, bytes: Bytes, position: number, options: WriteOptions | undefined) {
-    super(file, options);
-    this.bytes = bytes;
-    this.position = position;
-  }
-  protected override setup(io: Io, handle: Handle): number {
-    return queueWrite(io, handle, this.descriptor!, this.bytes, this.position, this.options);
-  }
-  protected override convert(result: number): number {
-    return result;
-  }
-}
-
-class WriteAll extends AllWait {
-  protected override get syscall(): string {
-    return "write";
-  }
-  private readonly position: number;
-  constructor(file: Descriptor, bytes: Bytes, position: number, options: WriteOptions | undefined) {
-    super(file, bytes, options);
-    this.position = position;
-  }
-  protected override queue(io: Io, handle: Handle, rest: Bytes): number {
-    const position = this.position === CURRENT ? CURRENT : this.position + this.sent;
-    return queueWrite(io, handle, this.descriptor!, rest, position, this.options);
-  }
-  protected override cutShort(sent: number): void {
-    if (this.position === CURRENT) super.cutShort(sent);
-  }
+  io.driver.submit(handle, opcode, file.number, address, bytes.byteLength, position, 0, 0, 0);
+  return QUEUED;
 }

@@ -1,0 +1,189 @@
+/**
+ * Operations as values. Each kind is one constant in a file of its own; all kinds share one class, so that
+ * the code they run through sees one shape.
+ *
+ * The blocking form, level 1, takes a handle from the pool, submits, waits, and converts the result or
+ * throws. A kill cancels the operation and waits for all of its completions before the task unwinds; what
+ * arrives after the kill is reclaimed. The setup form, level 0, does the same with the caller's handle and
+ * returns at once.
+ */
+import { current, currentTask } from "../coordinator/current.ts";
+import { DeadlineError, UsageError } from "../coordinator/errors.ts";
+import { type Operation, SUSPENDED } from "../coordinator/operation.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { ETIMEDOUT, IoError, type IoErrorDetails } from "./errno.ts";
+import type { Handle, IoOptions, Reclaim } from "./handle.ts";
+import { currentIo, type Io, ioOf } from "./io.ts";
+import type { Bytes } from "./memory.ts";
+
+/** What the setup of a kind returns when it has queued the operation. */
+export const QUEUED = -1;
+
+export interface KindSource<A> {
+  /** The system call's name, for errors and dumps. */
+  readonly syscall: string;
+  /** Queues the operation and gives {@link QUEUED}, or gives a result, from 0 up, when none is needed. */
+  readonly setup: (io: Io, handle: Handle, operation: IoOperation<A>) => number;
+  /** What the caller gets for a result from 0 up. */
+  readonly convert: (result: number, operation: IoOperation<A>, io: Io) => A;
+  /** What becomes of a result that nobody will see. */
+  readonly reclaim?: Reclaim;
+  /** What an error says about the operation, beside what the descriptor knows. */
+  readonly details?: (operation: IoOperation<A>) => IoErrorDetails | undefined;
+  /** For kinds that write all of something: what becomes of the descriptor when only `sent` bytes went out. */
+  readonly cutShort?: (operation: IoOperation<A>, sent: number) => void;
+}
+
+/** What one kind of operation does. */
+export class Kind<A> {
+  readonly syscall: string;
+  readonly setup: (io: Io, handle: Handle, operation: IoOperation<A>) => number;
+  readonly convert: (result: number, operation: IoOperation<A>, io: Io) => A;
+  readonly reclaim: Reclaim | null;
+  readonly details: ((operation: IoOperation<A>) => IoErrorDetails | undefined) | null;
+  readonly cutShort: ((operation: IoOperation<A>, sent: number) => void) | null;
+
+  constructor(source: KindSource<A>) {
+    this.syscall = source.syscall;
+    this.setup = source.setup;
+    this.convert = source.convert;
+    this.reclaim = source.reclaim ?? null;
+    this.details = source.details ?? null;
+    this.cutShort = source.cutShort ?? null;
+  }
+}
+
+export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknown> {
+  readonly kind: Kind<A>;
+  readonly descriptor: Descriptor | null;
+  readonly bytes: Bytes | null;
+  /** A position, a flag, a backlog: whatever number the kind takes. */
+  readonly number: number;
+  /** A path, an address: whatever else it takes. */
+  readonly argument: unknown;
+  readonly options: IoOptions | undefined;
+  /** Bytes that went out in rounds that are over, for kinds that write all of something. */
+  sent = 0;
+  /** The handle in use while it waits. */
+  private handle: Handle | null = null;
+
+  constructor(
+    kind: Kind<A>,
+    descriptor: Descriptor | null,
+    bytes: Bytes | null,
+    number: number,
+    argument: unknown,
+    options: IoOptions | undefined,
+  ) {
+    this.kind = kind;
+    this.descriptor = descriptor;
+    this.bytes = bytes;
+    this.number = number;
+    this.argument = argument;
+    this.options = options;
+  }
+
+  [Symbol.iterator](): Iterator<unknown, A, unknown> {
+    return this;
+  }
+
+  /** Iterator protocol, driven by `yield*`: the first call waits, the second gives the result. */
+  next(): IteratorResult<unknown, A> {
+    const { handle, kind } = this;
+    if (handle === null) return this.start();
+    const { task } = handle;
+    if (task !== current.task || task === null || task.wait === handle) throw inUse();
+    this.handle = null;
+    handle.task = null;
+    const { outcome } = handle;
+    const io = handle.io!;
+    io.give(handle);
+    if (outcome < 0) throw this.error(outcome);
+    return { done: true, value: kind.convert(outcome, this, io) };
+  }
+
+  private start(): IteratorResult<unknown, A> {
+    const task = currentTask("yield*");
+    // A pending kill is met before anything is started.
+    if (task.doomed !== null) return SUSPENDED;
+    const { kind } = this;
+    if (this.sent !== 0) this.sent = 0;
+    const io = ioOf(task.cooperator);
+    const handle = io.take();
+    let result: number;
+    try {
+      handle.prepare(io, kind as Kind<unknown>, this.descriptor, this.options);
+      result = kind.setup(io, handle, this);
+    } catch (error) {
+      io.give(handle);
+      throw error;
+    }
+    if (result !== QUEUED) {
+      io.give(handle);
+      return { done: true, value: kind.convert(result, this, io) };
+    }
+    handle.block(task);
+    this.handle = handle;
+    return SUSPENDED;
+  }
+
+  return(value?: unknown): IteratorResult<unknown, A> {
+    this.handle = null;
+    return { done: true, value: value as A };
+  }
+
+  throw(error?: unknown): IteratorResult<unknown, A> {
+    this.handle = null;
+    throw error;
+  }
+
+  /** @internal The setup form: queues the operation on the caller's handle. */
+  setUp(handle: Handle): void {
+    const io = currentIo(`the setup of ${this.kind.syscall}`);
+    handle.prepare(io, this.kind as Kind<unknown>, this.descriptor, this.options);
+    const result = this.kind.setup(io, handle, this);
+    if (result === QUEUED) handle.started();
+    else handle.immediate(result);
+  }
+
+  /** @internal The error of a result below 0. */
+  error(result: number): Error {
+    const { descriptor, kind, options } = this;
+    if (descriptor !== null) descriptor.checkOpen(kind.syscall);
+    if (result === -ETIMEDOUT && options?.timeout !== undefined) {
+      const on = descriptor === null ? "" : ` on ${descriptor.label}`;
+      return new DeadlineError(`${kind.syscall}${on} took longer than ${options.timeout}`);
+    }
+    return new IoError(result, kind.syscall, kind.details?.(this) ?? descriptor?.details);
+  }
+
+  /** @internal One round is over. True when bytes are left that may go out now. */
+  advance(result: number): boolean {
+    if (result <= 0) return false;
+    this.sent += result;
+    return this.sent < this.bytes!.byteLength;
+  }
+
+  /** @internal */
+  queueRest(io: Io, handle: Handle): void {
+    this.kind.setup(io, handle, this);
+  }
+
+  /** @internal The last round is over. */
+  stopped(): void {
+    const { sent, kind } = this;
+    if (sent > 0 && sent < this.bytes!.byteLength) kind.cutShort?.(this, sent);
+  }
+
+  /** @internal For kinds that write all of something: throws when not all went out. */
+  checkAllSent(): void {
+    if (this.sent < this.bytes!.byteLength) throw this.error(-ETIMEDOUT);
+  }
+}
+
+function inUse(): UsageError {
+  return new UsageError(
+    "COOP_OPERATION_USED",
+    "this operation is already waiting: run it with yield* from one task at a time",
+  );
+}
