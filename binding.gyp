@@ -23,7 +23,8 @@
         "src/native/ring-setup.cc",
         "src/native/watch.cc"
       ],
-      "defines": ["NAPI_VERSION=8"],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS"],
       "conditions": [
         [
           "OS=='linux'",

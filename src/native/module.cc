@@ -1,23 +1,21 @@
 // The addon's entry point. Elsewhere than on Linux it loads and says that it can do nothing.
-#include <node_api.h>
+#include <napi.h>
 
 #ifdef __linux__
-
 #include "environment.h"
-
-NAPI_MODULE_INIT() {
-  if (!cooperator::installEnvironment(env, exports)) return nullptr;
-  return exports;
-}
-
-#else
-
-NAPI_MODULE_INIT() {
-  napi_value reason;
-  if (napi_create_string_utf8(env, "io_uring is a Linux interface", NAPI_AUTO_LENGTH, &reason) == napi_ok) {
-    napi_set_named_property(env, exports, "unsupported", reason);
-  }
-  return exports;
-}
-
 #endif
+
+namespace {
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+#ifdef __linux__
+  cooperator::installEnvironment(env, exports);
+#else
+  exports.Set("unsupported", Napi::String::New(env, "io_uring is a Linux interface"));
+#endif
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(cooperator, init)
