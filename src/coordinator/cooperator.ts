@@ -192,12 +192,13 @@ export class Cooperator {
   }
 
   private runBatch(): void {
-    const { queue } = this;
+    const { queue, counts } = this;
     let end = 0;
     for (let steps = 1; steps <= BATCH_STEPS_MAX; steps++) {
       if (this.onStep !== null) this.onStep();
       const task = queue.shift();
       if (task === null) return;
+      counts.steps++;
       step(task);
       if (steps % CLOCK_STRIDE !== 0) continue;
       const now = this.now();

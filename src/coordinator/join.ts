@@ -82,4 +82,8 @@ export class KillWait<A> extends OutcomeWait<A, Exit<A>> {
     this.timeout?.disarm();
     return super.abort();
   }
+
+  override rollback(): void {
+    this.timeout?.disarm();
+  }
 }

@@ -6,7 +6,7 @@ import { current } from "./current.ts";
 import type { KillCause } from "./exit.ts";
 import type { Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
-import { BLOCKED, ENDED } from "./task-state.ts";
+import { BLOCKED, DRAINING, ENDED } from "./task-state.ts";
 import { findDoomed, reachedScopes } from "./unwind.ts";
 
 export interface KillDetails {
@@ -86,13 +86,16 @@ function meet(task: Task): void {
 
 /**
  * Ends the wait of a task that is stuck in its clean-up, so that the kill is delivered again and cuts the
- * clean-up short. Returns false where there is nothing to cut.
+ * clean-up short; one that is ready or running meets it at its next wait. Returns false where there is
+ * nothing to cut.
  */
 export function meetAgain(task: Task): boolean {
-  const wait = task.wait;
-  if (task.unwinding === null || task.state !== BLOCKED || wait === null) return false;
-  if (wait.aborting || wait.killMode !== "unwind") return false;
+  const { wait } = task;
+  if (task.unwinding === null) return false;
+  if (wait !== null && (wait.aborting || wait.killMode !== "unwind")) return false;
+  if (task.state === DRAINING) return false;
   task.doomed = task.unwinding;
+  if (task.state !== BLOCKED || wait === null) return true;
   if (!wait.abort()) {
     wait.aborting = true;
     return true;

@@ -53,6 +53,7 @@ export class RunQueue {
   shift(): Task | null {
     if (this.count === 0) return null;
     const { high, normal, low } = this;
+    if (high.head === null && low.head === null) return this.take(normal);
     if (low.head !== null && (high.head !== null || normal.head !== null) && ++low.passedOver >= AGEING) {
       return this.take(low);
     }

@@ -37,7 +37,6 @@ export function step(task: Task): void {
   }
   task.state = RUNNING;
   task.started = true;
-  task.cooperator.counts.steps++;
   let value: unknown;
   for (;;) {
     const frame: Frame = task.top!;
@@ -101,6 +100,8 @@ function pushFrame(task: Task, below: Frame, call: Call<unknown>): void {
       if (task.doomed !== null) scope.cause ??= task.doomed.cause;
     }
   }
+  // A loop whose `finally` goes on with the loop may wait in calls only.
+  if (below.unwinding !== null) stillCleaningUp(task, below);
 }
 
 function resumeAbruptly(

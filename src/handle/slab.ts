@@ -15,7 +15,7 @@ export class Slab<T extends object> {
   /** Most objects at once. */
   readonly limit: number;
   private entries: (T | null)[] = [];
-  private generations = new Uint32Array(0);
+  private generations = new Int32Array(0);
   /** Next free place after a free one. */
   private links = new Int32Array(0);
   private freeHead = NONE;
@@ -50,22 +50,22 @@ export class Slab<T extends object> {
     return index;
   }
 
-  /** The generation of a place; together with the index it names one object for ever. 0 … 2^32 - 1. */
+  /** The generation of a place, as a signed 32-bit number; with the index it names one object for ever. */
   generation(index: number): number {
     return this.generations[index]!;
   }
 
   /** A new generation for the object at `index`, which stays where it is. */
   renew(index: number): number {
-    const next = (this.generations[index]! + 1) >>> 0;
+    const next = (this.generations[index]! + 1) | 0;
     this.generations[index] = next;
     return next;
   }
 
   /** The object, or null when `generation` is not the current one or nothing is there. */
   get(index: number, generation: number): T | null {
-    if (index < 0 || index >= this.entries.length || this.generations[index] !== generation) return null;
-    return this.entries[index]!;
+    // Out of range the generation is undefined, and equal to none.
+    return this.generations[index] === generation ? this.entries[index]! : null;
   }
 
   /** Takes the object out. Returns false, and changes nothing, for a stale reference. */
@@ -92,7 +92,7 @@ export class Slab<T extends object> {
       throw new UsageError("COOP_LIMIT", `more than ${this.limit} at once; wait for some to end first`);
     }
     const after = Math.min(Math.max(before * 2, CAPACITY_MIN), this.limit);
-    const generations = new Uint32Array(after);
+    const generations = new Int32Array(after);
     generations.set(this.generations);
     const links = new Int32Array(after);
     links.set(this.links);

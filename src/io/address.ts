@@ -81,7 +81,11 @@ function inetAddress(host: unknown, port: unknown): InetAddress {
   if (typeof host !== "string") throw bad(`a host is a text, not ${describeValue(host)}`);
   const name = host === "localhost" ? "127.0.0.1" : host;
   if (isIPv4(name)) return { family: "ipv4", host: name, port };
-  if (isIPv6(name)) return { family: "ipv6", host: name, port };
+  if (isIPv6(name)) {
+    const zone = name.split("%")[1];
+    if (zone !== undefined) scopeOf(zone);
+    return { family: "ipv6", host: name, port };
+  }
   throw bad(`"${host}" is no IP address; look host names up first (node:dns)`);
 }
 

@@ -1,9 +1,10 @@
 /** close(2), after everything in flight on the descriptor has ended. */
 import { Coordinated } from "../coordinator/coordinated.ts";
-import type { Operation } from "../coordinator/operation.ts";
+import { UsageError } from "../coordinator/errors.ts";
+import { describeValue, type Operation } from "../coordinator/operation.ts";
 import type { Signal } from "../coordinator/signal.ts";
 import { Wait } from "../coordinator/wait.ts";
-import type { Descriptor } from "./descriptor.ts";
+import { Descriptor } from "./descriptor.ts";
 import { IoError } from "./errno.ts";
 import type { Handle } from "./handle.ts";
 import { currentIo } from "./io.ts";
@@ -16,8 +17,9 @@ import { Kind, QUEUED } from "./io-operation.ts";
  * @see {@link close} to wait. close(2).
  */
 export function setupClose(handle: Handle, descriptor: Descriptor): void {
+  checkDescriptor(descriptor);
   handle.prepare(currentIo("setupClose()"), CLOSE, null, undefined);
-  handle.expected = 1;
+  handle.expected = 0;
   handle.submitted();
   const closed = descriptor.startClosing();
   const link = new CloseLink(handle, descriptor);
@@ -32,7 +34,13 @@ export function setupClose(handle: Handle, descriptor: Descriptor): void {
  * @throws {IoError} what close(2) says; the descriptor is closed all the same.
  */
 export function close(descriptor: Descriptor): Operation<void> {
+  checkDescriptor(descriptor);
   return new Close(descriptor);
+}
+
+function checkDescriptor(value: unknown): void {
+  if (value instanceof Descriptor) return;
+  throw new UsageError("COOP_DESCRIPTOR", `close takes a File or a Socket, not ${describeValue(value)}`);
 }
 
 /** The operation is the descriptor's own; the handle only learns of its end. */

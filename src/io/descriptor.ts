@@ -87,12 +87,22 @@ export class Descriptor extends Embedded {
     throw new ClosedError(`${operation}: ${this.label} is closed`);
   }
 
+  /** @internal Throws unless an operation of `io` may use it now. */
+  checkUsable(io: Io, operation: string): void {
+    this.checkOpen(operation);
+    if (this.io === io) return;
+    throw new UsageError(
+      "COOP_OTHER_COOPERATOR",
+      `${operation}: ${this.label} belongs to another program; release() it there and adopt it here`,
+    );
+  }
+
   /** @internal Throws when a killed writer has left the stream in the middle of a message. */
   checkWritable(operation: string): void {
     this.checkOpen(operation);
     if (this.brokenAt === -1) return;
     throw new ClosedError(
-      `${operation}: ${this.label} is broken, a killed writer got ${this.brokenAt} bytes of its message out`,
+      `${operation}: ${this.label} is broken, a writer was cut short after ${this.brokenAt} bytes of its message`,
     );
   }
 
@@ -159,6 +169,7 @@ function background(
   handle.prepare(io, BACKGROUND, null, undefined);
   io.driver.submit(handle, opcode, fd, 0, 0, 0, opFlags, 0, 0);
   handle.startedInBackground(done);
+  io.driver.onQueued?.();
 }
 
 /** @internal Closes a descriptor that was opened for a task that is gone. */

@@ -47,6 +47,8 @@ export interface IoDriver extends Driver {
     ioprio: number,
     extra: number,
   ): void;
+  /** Called when something was queued that may be outside of a turn: a cancel, a close. */
+  onQueued: (() => void) | null;
   /** Asks for the end of `handle`'s operation; one more completion is then due. */
   cancel(handle: Handle): void;
   /** Takes the place of an idle handle back. */

@@ -3,6 +3,7 @@ import { getSystemErrorMap } from "node:util";
 import { brand, CoopError } from "../coordinator/errors.ts";
 
 export const EINTR = 4;
+export const EIO = 5;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;

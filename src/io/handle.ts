@@ -9,14 +9,14 @@
 
 import { UsageError } from "../coordinator/errors.ts";
 import type { Task } from "../coordinator/task.ts";
-import { BLOCKED } from "../coordinator/task-state.ts";
+import { BLOCKED, RUNNING } from "../coordinator/task-state.ts";
 import { Handle as BaseHandle, CANCELLING, DONE, SUBMITTED } from "../handle/handle.ts";
 import { nanoseconds } from "../time/duration.ts";
 import type { Timed } from "../time/timer-queue.ts";
 import { timerQueueOf } from "../time/timer-queue.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { IoDriver } from "./driver.ts";
-import { ECANCELED, EFAULT, ETIMEDOUT } from "./errno.ts";
+import { ECANCELED, EFAULT, EINTR, EPIPE, ETIMEDOUT } from "./errno.ts";
 import type { Io } from "./io.ts";
 import type { IoOperation, Kind } from "./io-operation.ts";
 import { type Block, type Bytes, isShared } from "./memory.ts";
@@ -38,6 +38,10 @@ const TIMED_OUT = 8;
 const ABANDONED = 16;
 const BACKGROUND = 32;
 const CONTINUE = 64;
+const CANCELLED = 128;
+
+/** Outcome of a round after which another one has begun; no errno. */
+export const GOES_ON = -0x4000_0000;
 
 export class Handle extends BaseHandle {
   /** @internal Place in the driver's slab, -1 when it has none. */
@@ -45,6 +49,8 @@ export class Handle extends BaseHandle {
   /** @internal */ generation = 0;
   /** @internal Keeps its place between operations: it comes from the pool. */
   pooled = false;
+  /** @internal Next idle handle of the pool. */
+  nextFree: Handle | null = null;
   /** @internal Completions still due. */
   expected = 0;
   private special = 0;
@@ -91,7 +97,9 @@ export class Handle extends BaseHandle {
     options: IoOptions | undefined,
   ): IoDriver {
     this.checkIdle();
-    if (descriptor !== null && descriptor.closed) descriptor.checkOpen(kind.syscall);
+    if (descriptor !== null && (descriptor.io !== io || descriptor.closed)) {
+      descriptor.checkUsable(io, kind.syscall);
+    }
     const { driver } = io;
     if (driver.inflight >= driver.limit) {
       throw new UsageError("COOP_LIMIT", `${driver.limit} operations are in flight; wait for some of them`);
@@ -101,7 +109,8 @@ export class Handle extends BaseHandle {
     this.io = io;
     this.kind = kind;
     this.descriptor = descriptor;
-    if (options !== undefined && options.timeout !== undefined) this.setTimeout(nanoseconds(options.timeout));
+    if (options !== undefined && options !== null && options.timeout !== undefined)
+      this.setTimeout(nanoseconds(options.timeout));
     return driver;
   }
 
@@ -150,6 +159,23 @@ export class Handle extends BaseHandle {
     if ((this.special & TIMER) !== 0) this.timer!.start();
   }
 
+  /** @internal Its setup has thrown after {@link prepare}: nothing was queued. */
+  unprepare(): void {
+    if (this.room !== null) this.io!.driver.memory.give(this.room);
+    this.room = null;
+    this.special = 0;
+    this.bytes = null;
+  }
+
+  /** @internal The blocking form was not run with `yield*`: `task` goes on without it, and nobody waits. */
+  disown(task: Task): void {
+    task.wait = null;
+    task.state = RUNNING;
+    this.task = null;
+    this.special |= BACKGROUND;
+    this.abandon();
+  }
+
   /** @internal A short count does not end it: `operation` goes on with the rest. */
   continueWith(operation: IoOperation<unknown>): void {
     this.rest = operation;
@@ -166,10 +192,14 @@ export class Handle extends BaseHandle {
 
   /** Asks for an early end. A count or -errno, -125 (ECANCELED) if the cancel was in time, comes all the same. */
   cancel(): void {
-    if (this.state !== SUBMITTED) return;
+    // A close of which nothing is expected here cannot be cancelled.
+    if (this.state !== SUBMITTED || this.expected === 0) return;
     this.state = CANCELLING;
+    this.special |= CANCELLED;
     this.expected++;
-    this.io!.driver.cancel(this);
+    const { driver } = this.io!;
+    driver.cancel(this);
+    driver.onQueued?.();
   }
 
   /** @internal */
@@ -189,7 +219,10 @@ export class Handle extends BaseHandle {
     let outcome = result;
     if (this.special !== 0) {
       outcome = this.settle(result);
-      if ((this.special & CONTINUE) !== 0 && this.goesOn(outcome)) return;
+      if ((this.special & CONTINUE) !== 0) {
+        outcome = this.goOn(outcome);
+        if (outcome === GOES_ON) return;
+      }
     }
     const { descriptor } = this;
     if (descriptor !== null && --descriptor.inflight === 0 && descriptor.closing !== null) descriptor.quiet();
@@ -216,19 +249,26 @@ export class Handle extends BaseHandle {
     if (kind !== null && kind.reclaim !== null) kind.reclaim(this.io!, result, this);
   }
 
-  private goesOn(outcome: number): boolean {
+  /** Goes on after a short count, or gives the outcome: an errno unless all went out. */
+  private goOn(result: number): number {
     const operation = this.rest!;
-    const more = operation.advance(outcome);
-    if (more && this.state === SUBMITTED && !this.descriptor!.closed) {
-      this.special &= ~COPY_OUT;
-      operation.queueRest(this.io!, this);
-      this.expected = 1;
-      return true;
+    const descriptor = this.descriptor!;
+    let outcome = operation.advance(result);
+    if (outcome === GOES_ON) {
+      if (this.timedOut) outcome = -ETIMEDOUT;
+      else if (this.state !== SUBMITTED || descriptor.closed) outcome = -ECANCELED;
+      // Another writer has been cut short on the same stream.
+      else if (descriptor.brokenAt !== -1) outcome = -EPIPE;
+      else {
+        operation.queueRest(this.io!, this);
+        this.expected = 1;
+        return GOES_ON;
+      }
     }
     this.rest = null;
     if (this.timer !== null) this.timer.stop();
     operation.stopped();
-    return false;
+    return outcome;
   }
 
   private ended(outcome: number): void {
@@ -247,6 +287,8 @@ export class Handle extends BaseHandle {
     const { special } = this;
     let outcome = result;
     if ((special & (TIMER | CONTINUE)) === TIMER) this.timer!.stop();
+    // A cancel that had to interrupt a kernel thread.
+    if ((special & CANCELLED) !== 0 && outcome === -EINTR) outcome = -ECANCELED;
     if ((special & TIMED_OUT) !== 0 && outcome === -ECANCELED) outcome = -ETIMEDOUT;
     if ((special & BLOCK) !== 0) {
       const block = this.room!;

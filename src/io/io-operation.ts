@@ -8,11 +8,12 @@
  * returns at once.
  */
 import { current, currentTask } from "../coordinator/current.ts";
-import { DeadlineError, UsageError } from "../coordinator/errors.ts";
-import { type Operation, SUSPENDED } from "../coordinator/operation.ts";
+import { CoopError, DeadlineError, UsageError } from "../coordinator/errors.ts";
+import { describeValue, notDelegated, type Operation, SUSPENDED } from "../coordinator/operation.ts";
+import { DONE } from "../handle/handle.ts";
 import type { Descriptor } from "./descriptor.ts";
-import { ETIMEDOUT, IoError, type IoErrorDetails } from "./errno.ts";
-import type { Handle, IoOptions, Reclaim } from "./handle.ts";
+import { EFAULT, EIO, ETIMEDOUT, IoError, type IoErrorDetails } from "./errno.ts";
+import { GOES_ON, Handle, type IoOptions, type Reclaim } from "./handle.ts";
 import { currentIo, type Io, ioOf } from "./io.ts";
 import type { Bytes } from "./memory.ts";
 
@@ -64,6 +65,8 @@ export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknow
   readonly options: IoOptions | undefined;
   /** Bytes that went out in rounds that are over, for kinds that write all of something. */
   sent = 0;
+  /** How many bytes there are, for those kinds. */
+  total = 0;
   /** The handle in use while it waits. */
   private handle: Handle | null = null;
 
@@ -92,7 +95,7 @@ export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknow
     const { handle, kind } = this;
     if (handle === null) return this.start();
     const { task } = handle;
-    if (task !== current.task || task === null || task.wait === handle) throw inUse();
+    if (task !== current.task || task === null || handle.state !== DONE) throw this.misused(handle);
     this.handle = null;
     handle.task = null;
     const { outcome } = handle;
@@ -115,8 +118,9 @@ export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknow
       handle.prepare(io, kind as Kind<unknown>, this.descriptor, this.options);
       result = kind.setup(io, handle, this);
     } catch (error) {
+      handle.unprepare();
       io.give(handle);
-      throw error;
+      throw this.explain(error);
     }
     if (result !== QUEUED) {
       io.give(handle);
@@ -128,6 +132,10 @@ export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknow
   }
 
   return(value?: unknown): IteratorResult<unknown, A> {
+    const { handle } = this;
+    if (handle !== null && handle.task === current.task && handle.task?.wait === handle) {
+      handle.disown(handle.task);
+    }
     this.handle = null;
     return { done: true, value: value as A };
   }
@@ -140,10 +148,45 @@ export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknow
   /** @internal The setup form: queues the operation on the caller's handle. */
   setUp(handle: Handle): void {
     const io = currentIo(`the setup of ${this.kind.syscall}`);
-    handle.prepare(io, this.kind as Kind<unknown>, this.descriptor, this.options);
-    const result = this.kind.setup(io, handle, this);
+    if (!(handle instanceof Handle)) {
+      throw new UsageError(
+        "COOP_HANDLE",
+        `the setup of ${this.kind.syscall} takes an io Handle, not ${describeValue(handle)}`,
+      );
+    }
+    let result: number;
+    let prepared = false;
+    try {
+      handle.prepare(io, this.kind as Kind<unknown>, this.descriptor, this.options);
+      prepared = true;
+      result = this.kind.setup(io, handle, this);
+    } catch (error) {
+      // A handle that is still busy with another operation is left alone.
+      if (prepared) handle.unprepare();
+      throw this.explain(error);
+    }
     if (result === QUEUED) handle.started();
     else handle.immediate(result);
+  }
+
+  /** It was resumed by somebody other than the scheduler, which has then got nothing. */
+  private misused(handle: Handle): UsageError {
+    const { task } = handle;
+    if (task === null || task !== current.task) return inUse();
+    this.handle = null;
+    handle.disown(task);
+    return notDelegated();
+  }
+
+  /** What a setup threw. Something that is no descriptor shows up as a TypeError from deep inside. */
+  private explain(error: unknown): unknown {
+    const { descriptor, kind } = this;
+    if (error instanceof CoopError || typeof descriptor?.checkOpen === "function") return error;
+    return new UsageError(
+      "COOP_DESCRIPTOR",
+      `${kind.syscall} takes an open File or Socket, not ${describeValue(descriptor)}`,
+      { cause: error },
+    );
   }
 
   /** @internal The error of a result below 0. */
@@ -157,11 +200,14 @@ export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknow
     return new IoError(result, kind.syscall, kind.details?.(this) ?? descriptor?.details);
   }
 
-  /** @internal One round is over. True when bytes are left that may go out now. */
-  advance(result: number): boolean {
-    if (result <= 0) return false;
+  /** @internal One round is over. Gives the outcome, or GOES_ON when bytes are left. */
+  advance(result: number): number {
+    if (result < 0) return result;
     this.sent += result;
-    return this.sent < this.bytes!.byteLength;
+    if (this.sent >= this.total) return result;
+    // The rest is gone when the caller has detached its buffer; nothing at all never comes to an end.
+    if (this.bytes!.byteLength !== this.total) return -EFAULT;
+    return result === 0 ? -EIO : GOES_ON;
   }
 
   /** @internal */
@@ -172,12 +218,7 @@ export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknow
   /** @internal The last round is over. */
   stopped(): void {
     const { sent, kind } = this;
-    if (sent > 0 && sent < this.bytes!.byteLength) kind.cutShort?.(this, sent);
-  }
-
-  /** @internal For kinds that write all of something: throws when not all went out. */
-  checkAllSent(): void {
-    if (this.sent < this.bytes!.byteLength) throw this.error(-ETIMEDOUT);
+    if (sent > 0 && sent < this.total) kind.cutShort?.(this, sent);
   }
 }
 

@@ -25,7 +25,9 @@ export class Io {
   readonly cooperator: Cooperator;
   readonly driver: IoDriver;
   /** @internal */ readonly descriptors: EmbeddedList<Descriptor> = new EmbeddedList();
-  private readonly pool: Handle[] = [];
+  /** Idle handles, linked through themselves. */
+  private free: Handle | null = null;
+  private freeCount = 0;
   private fixedArena: SharedArrayBuffer | null = null;
   private fixedSize = 1;
 
@@ -42,8 +44,12 @@ export class Io {
 
   /** @internal An idle handle, for a blocking form. */
   take(): Handle {
-    const pooled = this.pool.pop();
-    if (pooled !== undefined) return pooled;
+    const pooled = this.free;
+    if (pooled !== null) {
+      this.free = pooled.nextFree;
+      this.freeCount--;
+      return pooled;
+    }
     const handle = new Handle();
     handle.pooled = true;
     return handle;
@@ -54,8 +60,13 @@ export class Io {
     handle.state = IDLE;
     handle.descriptor = null;
     if (handle.bytes !== null) handle.bytes = null;
-    if (this.pool.length < POOL_MAX) this.pool.push(handle);
-    else this.driver.forget(handle);
+    if (this.freeCount >= POOL_MAX) {
+      this.driver.forget(handle);
+      return;
+    }
+    handle.nextFree = this.free;
+    this.free = handle;
+    this.freeCount++;
   }
 
   /** @internal Registers a pool's memory. One pool can be; it is the first that asks and is allowed to. */

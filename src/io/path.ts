@@ -44,7 +44,11 @@ export function pinPath(handle: Handle, bytes: Uint8Array): number {
 function urlPath(url: URL): string {
   if (url.protocol !== "file:" || url.host !== "") throw bad(`${url.href} is no file: URL of this machine`);
   if (/%2f/i.test(url.pathname)) throw bad("a file: URL has no encoded slash");
-  return decodeURIComponent(url.pathname);
+  try {
+    return decodeURIComponent(url.pathname);
+  } catch {
+    throw bad(`${url.href} is no path in UTF-8; give the path as bytes`);
+  }
 }
 
 function bad(message: string): UsageError {

@@ -32,7 +32,9 @@ export function recv(socket: Descriptor, into: Bytes, options?: IoOptions): Oper
 
 /** Bytes that arrived for a reader that is gone. */
 export function keepReceived(_io: Io, count: number, handle: Handle): void {
-  if (count > 0) handle.descriptor!.keepUnread(handle.bytes!.subarray(0, count));
+  const bytes = handle.bytes!;
+  // A buffer that was detached meanwhile has taken its bytes with it.
+  if (count > 0 && bytes.byteLength >= count) handle.descriptor!.keepUnread(bytes.subarray(0, count));
 }
 
 const RECV: Kind<number> = new Kind({

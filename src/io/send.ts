@@ -47,12 +47,13 @@ const SEND_ALL: Kind<void> = new Kind<void>({
   syscall: "send",
   setup(io, handle, operation) {
     const { bytes, sent } = operation;
+    if (sent === 0) operation.total = bytes!.byteLength;
     const rest = sent === 0 ? bytes! : bytes!.subarray(sent);
     const result = queueSend(io, handle, operation.descriptor!, rest, MSG_WAITALL);
     if (result === QUEUED) handle.continueWith(operation as IoOperation<unknown>);
     return result;
   },
-  convert: (_result, operation) => operation.checkAllSent(),
+  convert() {},
   cutShort(operation, sent) {
     operation.descriptor!.brokenAt = sent;
   },

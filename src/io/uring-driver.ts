@@ -22,6 +22,9 @@ const CQ_ENTRIES = 8192;
 /** Operations in flight at once. */
 export const INFLIGHT_MAX = 1 << 20;
 
+/** Times a number below 2^53 it gives its high 32 bits. */
+const TO_HIGH_WORD = 1 / 4294967296;
+
 const KIND_SHIFT = 28;
 const INDEX_MASK = (1 << KIND_SHIFT) - 1;
 const KIND_OPERATION = 0;
@@ -68,6 +71,7 @@ export class UringDriver implements IoDriver, Alarm {
   readonly limit: number = INFLIGHT_MAX;
   /** Called when the alarm goes off. */
   onAlarm: (() => void) | null = null;
+  onQueued: (() => void) | null = null;
   private readonly binding: NativeBinding;
   private readonly ring: NativeRing;
   private readonly slab = new Slab<Handle>(INFLIGHT_MAX);
@@ -91,6 +95,8 @@ export class UringDriver implements IoDriver, Alarm {
   private cqHead: number;
   /** SQEs written and not taken yet. */
   private queued = 0;
+  /** Where the next SQE goes: the ring, or behind those that wait for room in it. */
+  private into: Int32Array;
   /** SQEs that found no room, in order: 16 words each, from `stagedHead`. */
   private staged: Int32Array = new Int32Array(0);
   private stagedHead = 0;
@@ -127,6 +133,7 @@ export class UringDriver implements IoDriver, Alarm {
     this.memory = new Memory((view) => binding.addressOf(view));
     this.words = new Int32Array(ring.ringMemory);
     this.sqes = new Int32Array(ring.sqeMemory);
+    this.into = this.sqes;
     this.sqEntries = ring.sqEntries;
     this.sqMask = ring.sqEntries - 1;
     this.cqMask = ring.cqEntries - 1;
@@ -175,7 +182,7 @@ export class UringDriver implements IoDriver, Alarm {
     }
     const { generation } = handle;
     this.submittedCount++;
-    const at = this.write(
+    this.write(
       opcode | (ioprio << abi.SQE_IOPRIO_SHIFT),
       fd,
       address,
@@ -184,9 +191,9 @@ export class UringDriver implements IoDriver, Alarm {
       opFlags,
       index,
       generation,
+      handle.bufferIndex,
       extra,
     );
-    this.target[at + abi.SQE_WORD_BUFFER] = handle.bufferIndex;
   }
 
   cancel(handle: Handle): void {
@@ -202,16 +209,14 @@ export class UringDriver implements IoDriver, Alarm {
       index | (KIND_CANCEL << KIND_SHIFT),
       generation,
       0,
+      0,
     );
     // The target is named by its user_data.
-    this.target[at + abi.SQE_WORD_ADDR] = index;
-    this.target[at + abi.SQE_WORD_ADDR + 1] = generation;
+    this.into[at + abi.SQE_WORD_ADDR] = index;
+    this.into[at + abi.SQE_WORD_ADDR + 1] = generation;
   }
 
-  /** Where the last {@link write} went. */
-  private target: Int32Array = new Int32Array(0);
-
-  /** Writes all 16 words of one SQE: the kernel acts on stale ones. Returns where they begin in `target`. */
+  /** Writes all 16 words of one SQE: the kernel acts on stale ones. Returns where they begin in `into`. */
   private write(
     head: number,
     fd: number,
@@ -221,31 +226,28 @@ export class UringDriver implements IoDriver, Alarm {
     opFlags: number,
     dataLow: number,
     dataHigh: number,
+    buffer: number,
     extra: number,
   ): number {
-    let words = this.sqes;
     let at: number;
-    if (this.queued < this.sqEntries && this.stagedHead === this.stagedTail) {
+    if (this.queued < this.sqEntries && this.into === this.sqes) {
       at = (this.sqTail & this.sqMask) << 4;
       this.sqTail = (this.sqTail + 1) | 0;
       this.queued++;
-    } else {
-      at = this.stage();
-      words = this.staged;
-    }
-    this.target = words;
+    } else at = this.stage();
+    const words = this.into;
     words[at] = head;
     words[at + 1] = fd;
     words[at + 2] = offset;
     // Rounded down, so that -1 fills both words.
-    words[at + 3] = Math.floor(offset / 4294967296);
+    words[at + 3] = Math.floor(offset * TO_HIGH_WORD);
     words[at + 4] = address;
-    words[at + 5] = address / 4294967296;
+    words[at + 5] = address * TO_HIGH_WORD;
     words[at + 6] = length;
     words[at + 7] = opFlags;
     words[at + 8] = dataLow;
     words[at + 9] = dataHigh;
-    words[at + 10] = 0;
+    words[at + 10] = buffer;
     words[at + 11] = extra;
     words[at + 12] = 0;
     words[at + 13] = 0;
@@ -262,6 +264,7 @@ export class UringDriver implements IoDriver, Alarm {
       grown.set(this.staged);
       this.staged = grown;
     }
+    this.into = this.staged;
     this.stagedTail++;
     return at;
   }
@@ -275,6 +278,7 @@ export class UringDriver implements IoDriver, Alarm {
       this.queued++;
     }
     if (this.stagedHead === this.stagedTail) {
+      this.into = this.sqes;
       this.stagedHead = 0;
       this.stagedTail = 0;
       if (this.staged.length > 4096 * abi.SQE_WORDS) this.staged = new Int32Array(0);
@@ -307,7 +311,7 @@ export class UringDriver implements IoDriver, Alarm {
     while (head !== tail) {
       const at = cqesAt + ((head & cqMask) << 2);
       const low = words[at]!;
-      const generation = words[at + 1]! >>> 0;
+      const generation = words[at + 1]!;
       const result = words[at + 2]!;
       head = (head + 1) | 0;
       const kind = low >>> KIND_SHIFT;
@@ -354,20 +358,32 @@ export class UringDriver implements IoDriver, Alarm {
     const address = this.alarmAddress + slot * abi.TIMESPEC_SIZE;
     this.disarm();
     this.alarmArmed = true;
-    const generation = ++this.alarmGeneration | 0;
-    this.write(abi.OP_TIMEOUT, -1, address, 1, 0, abi.TIMEOUT_ABS, KIND_ALARM << KIND_SHIFT, generation, 0);
+    const generation = (this.alarmGeneration + 1) | 0;
+    this.alarmGeneration = generation;
+    this.write(
+      abi.OP_TIMEOUT,
+      -1,
+      address,
+      1,
+      0,
+      abi.TIMEOUT_ABS,
+      KIND_ALARM << KIND_SHIFT,
+      generation,
+      0,
+      0,
+    );
   }
 
   disarm(): void {
     if (!this.alarmArmed) return;
     this.alarmArmed = false;
-    const at = this.write(abi.OP_TIMEOUT_REMOVE, -1, 0, 0, 0, 0, KIND_NONE << KIND_SHIFT, 0, 0);
-    this.target[at + abi.SQE_WORD_ADDR] = KIND_ALARM << KIND_SHIFT;
-    this.target[at + abi.SQE_WORD_ADDR + 1] = this.alarmGeneration | 0;
+    const at = this.write(abi.OP_TIMEOUT_REMOVE, -1, 0, 0, 0, 0, KIND_NONE << KIND_SHIFT, 0, 0, 0);
+    this.into[at + abi.SQE_WORD_ADDR] = KIND_ALARM << KIND_SHIFT;
+    this.into[at + abi.SQE_WORD_ADDR + 1] = this.alarmGeneration;
   }
 
   private alarmDone(generation: number): void {
-    if (generation !== this.alarmGeneration >>> 0 || !this.alarmArmed) return;
+    if (generation !== this.alarmGeneration || !this.alarmArmed) return;
     this.alarmArmed = false;
     this.onAlarm?.();
   }

@@ -48,13 +48,14 @@ const WRITE_ALL: Kind<void> = new Kind<void>({
   syscall: "write",
   setup(io, handle, operation) {
     const { bytes, sent, number } = operation;
+    if (sent === 0) operation.total = bytes!.byteLength;
     const rest = sent === 0 ? bytes! : bytes!.subarray(sent);
     const position = number === CURRENT ? CURRENT : number + sent;
     const result = queueWrite(io, handle, operation.descriptor!, rest, position);
     if (result === QUEUED) handle.continueWith(operation as IoOperation<unknown>);
     return result;
   },
-  convert: (_result, operation) => operation.checkAllSent(),
+  convert() {},
   cutShort(operation, sent) {
     if (operation.number === CURRENT) operation.descriptor!.brokenAt = sent;
   },

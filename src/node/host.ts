@@ -12,7 +12,7 @@ import { DeadlockError } from "../coordinator/errors.ts";
 import { meetAgain } from "../coordinator/kill.ts";
 import { allTasks } from "../coordinator/walk.ts";
 import { ioOf } from "../io/io.ts";
-import { UringDriver } from "../io/uring-driver.ts";
+import { UringDriver, type UringOptions } from "../io/uring-driver.ts";
 import { type Alarm, TimerQueue } from "../time/timer-queue.ts";
 
 /** Time for turns before libuv gets its own, in nanoseconds. Larger is faster and starves Node longer. */
@@ -23,6 +23,15 @@ const TIMEOUT_MAX_MS = 0x7fff_ffff;
 export interface NodeHostOptions {
   readonly name?: string;
   readonly report?: (report: Report) => void;
+  /** Sizes of the ring and what may be done on it. */
+  readonly ring?: UringOptions;
+}
+
+/** Hosts that are not closed. They share one listener: Node warns of many. */
+const hosts = new Set<NodeHost>();
+
+function allIdle(): void {
+  for (const host of [...hosts]) host.idle();
 }
 
 export class NodeHost implements Host, Alarm {
@@ -32,14 +41,15 @@ export class NodeHost implements Host, Alarm {
   /** Called when the process would end with tasks that nothing can wake. */
   onDeadlock: ((error: DeadlockError) => void) | null = null;
   private readonly timers: TimerQueue;
+  private readonly ringOptions: UringOptions | undefined;
   private driver: UringDriver | null = null;
   private scheduled = false;
   /** The event loop is kept alive for completions and alarms. */
   private held = false;
   private timeout: NodeJS.Timeout | null = null;
   private closed = false;
+  private panicked = false;
   private readonly runTurns = (): void => this.turns();
-  private readonly beforeExit = (): void => this.idle();
 
   constructor(options?: NodeHostOptions) {
     const cooperator = new Cooperator({
@@ -48,10 +58,12 @@ export class NodeHost implements Host, Alarm {
       ...(options?.report === undefined ? {} : { report: options.report }),
     });
     this.cooperator = cooperator;
+    this.ringOptions = options?.ring;
     this.timers = new TimerQueue(cooperator, this);
     cooperator.timers = this.timers;
     cooperator.openDriver = () => this.openDriver();
-    process.on("beforeExit", this.beforeExit);
+    if (hosts.size === 0) process.on("beforeExit", allIdle);
+    hosts.add(this);
   }
 
   requestTurn(): void {
@@ -61,6 +73,7 @@ export class NodeHost implements Host, Alarm {
   }
 
   panic(error: unknown): void {
+    this.panicked = true;
     if (this.onPanic === null) throw error;
     this.onPanic(error);
   }
@@ -91,7 +104,8 @@ export class NodeHost implements Host, Alarm {
   /** Ends everything: descriptors are closed, operations waited for, the ring given back. */
   async close(): Promise<void> {
     const { driver, cooperator } = this;
-    if (driver !== null) {
+    if (driver !== null && this.panicked) this.abandonIo(driver);
+    else if (driver !== null) {
       ioOf(cooperator).closeDescriptors();
       while (driver.inflight > 0) {
         this.requestTurn();
@@ -100,13 +114,21 @@ export class NodeHost implements Host, Alarm {
     }
     this.disarm();
     this.closed = true;
-    process.off("beforeExit", this.beforeExit);
+    hosts.delete(this);
+    if (hosts.size === 0) process.off("beforeExit", allIdle);
     driver?.close();
   }
 
+  /** There are no more turns: the ring cancels what is in flight when it closes, and then nothing uses a descriptor. */
+  private abandonIo(driver: UringDriver): void {
+    driver.close();
+    for (const descriptor of ioOf(this.cooperator).descriptors) driver.closeNow(descriptor.number);
+  }
+
   private openDriver(): UringDriver {
-    const driver = new UringDriver();
+    const driver = new UringDriver(this.ringOptions);
     driver.onAlarm = () => this.timers.alarmFired();
+    driver.onQueued = () => this.requestTurn();
     driver.watch(this.runTurns);
     this.driver = driver;
     // The timer that is armed moves into the ring.
@@ -119,13 +141,15 @@ export class NodeHost implements Host, Alarm {
   }
 
   private turns(): void {
-    this.scheduled = false;
     if (this.closed) return;
+    // What is queued from here on is part of these turns.
+    this.scheduled = true;
     const { cooperator, driver } = this;
     driver?.wake();
     const end = cooperator.now() + BUDGET_NS;
     let more = cooperator.turn();
     while (more && cooperator.now() < end) more = cooperator.turn();
+    this.scheduled = false;
     // The driver may have been opened in these turns.
     const ring = this.driver;
     if (more) this.requestTurn();
@@ -139,8 +163,8 @@ export class NodeHost implements Host, Alarm {
     this.driver!.hold(alive);
   }
 
-  /** The loop has run dry. Tasks that still live can be woken by nobody. */
-  private idle(): void {
+  /** @internal The loop has run dry. Tasks that still live can be woken by nobody. */
+  idle(): void {
     const { cooperator } = this;
     if (cooperator.live === 0) return;
     // Clean-up that waits for ever is cut short first: its kill is delivered again.

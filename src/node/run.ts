@@ -4,6 +4,7 @@ import { Coordinated } from "../coordinator/coordinated.ts";
 import { type Exit, unwrapExit } from "../coordinator/exit.ts";
 import type { Body } from "../coordinator/operation.ts";
 import type { Task } from "../coordinator/task.ts";
+import type { UringOptions } from "../io/uring-driver.ts";
 import { nanoseconds } from "../time/duration.ts";
 import { NodeHost } from "./host.ts";
 
@@ -12,6 +13,8 @@ export interface RunOptions {
   readonly name?: string;
   /** Gets what no task can be told: a failure nobody joined, a kill that was overridden. Default: stderr. */
   readonly report?: (report: Report) => void;
+  /** Sizes of the ring and what may be done on it. The defaults suit nearly every program. */
+  readonly ring?: UringOptions;
 }
 
 /**
@@ -36,10 +39,16 @@ export class Program<A> {
 
   constructor(body: Body<A>, options?: RunOptions) {
     const host = new NodeHost(options);
-    const task = host.cooperator.spawn(body, {
-      failure: "hold",
-      ...(options?.name === undefined ? {} : { name: options.name }),
-    });
+    let task: Task<A>;
+    try {
+      task = host.cooperator.spawn(body, {
+        failure: "hold",
+        ...(options?.name === undefined ? {} : { name: options.name }),
+      });
+    } catch (error) {
+      void host.close();
+      throw error;
+    }
     task.observe();
     this.host = host;
     this.task = task;
@@ -110,8 +119,10 @@ export async function main<A>(body: Body<A>, options?: MainOptions): Promise<Exi
     received = signal;
     process.exitCode = code;
     task.kill(signal);
-    if (Number.isFinite(graceNs))
-      host.cooperator.requireTimers().after(graceNs / 1e6, () => host.cooperator.hurry(task as Task));
+    if (!Number.isFinite(graceNs)) return;
+    host.cooperator.requireTimers().after(graceNs / 1e6, () => host.cooperator.hurry(task as Task));
+    // The kill may have woken nobody, and an alarm is set in a turn.
+    host.requestTurn();
   };
   const signals = options?.signals ?? ["SIGINT", "SIGTERM"];
   for (const signal of signals) process.on(signal, onSignal);

@@ -62,6 +62,7 @@ export interface KillEverywhereResult {
 }
 
 const POINTS_MAX = 100_000;
+const NOBODY: readonly number[] = [];
 
 /**
  * Runs `program` once undisturbed and then once for every task at every point, killing that task there.
@@ -128,7 +129,9 @@ function runOnce(program: Program, kills: readonly Injection[], pointsMax: numbe
     }
     program.check?.({ runtime, main, kills, stranded });
     return { log: runtime.log, steps: runtime.statistics().steps, reached: runtime.reached };
-  } catch (error) {
+  } catch (thrown) {
+    // What a check throws inside a turn arrives as the scheduler's own failure.
+    const error = runtime.violation ?? thrown;
     const what = kills.map(({ point, task }) => `task ${task} killed at point ${point}`).join(", ");
     throw new Error(
       `${what === "" ? "undisturbed" : what}: ${error instanceof Error ? error.message : error}`,
@@ -141,18 +144,29 @@ function runOnce(program: Program, kills: readonly Injection[], pointsMax: numbe
 
 /** A virtual runtime that stops at every point to look at the tree and to kill what the plan says. */
 class ProbedRuntime extends VirtualRuntime {
-  readonly log: number[][] = [];
+  readonly log: (readonly number[])[] = [];
   reached = 0;
   probing = true;
+  /** What a check between two steps has thrown. */
+  violation: unknown = null;
   private readonly kills: readonly Injection[];
   private readonly pointsMax: number;
+  /** The first kill; all before it is as it was without it. */
+  private readonly disturbedFrom: number;
 
   constructor(kills: readonly Injection[], pointsMax: number) {
     super();
     this.kills = kills;
+    this.disturbedFrom = kills[0]?.point ?? 0;
     this.pointsMax = pointsMax;
     this.cooperator.onStep = () => {
-      if (this.statistics().ready > 0) this.point();
+      if (this.statistics().ready === 0) return;
+      try {
+        this.point();
+      } catch (error) {
+        this.violation = error;
+        throw error;
+      }
     };
   }
 
@@ -160,14 +174,23 @@ class ProbedRuntime extends VirtualRuntime {
   override settle(): void {
     do super.settle();
     while (this.probing && this.point());
+    const { live, timers } = this.statistics();
+    if (live === 0 && timers > 0) violated(`${timers} timers are armed and no task is left`);
   }
 
   private point(): boolean {
-    checkTree(this);
-    if (!this.probing) return false;
+    if (!this.probing) {
+      checkTree(this);
+      return false;
+    }
     const at = this.log.length;
     if (at >= this.pointsMax) throw new Error(`more than ${this.pointsMax} points: the run does not end`);
-    const live = allTasks(this.cooperator.tasks());
+    if (at < this.disturbedFrom) {
+      // The same as in the run before, which has been looked at.
+      this.log.push(NOBODY);
+      return false;
+    }
+    const live = checkTree(this);
     this.log.push(live.map((task) => task.id));
     let killed = false;
     for (const { point, task: id } of this.kills) {
@@ -185,8 +208,10 @@ class ProbedRuntime extends VirtualRuntime {
 /**
  * Checks the rules that hold between any two steps: every live task is in the tree, under a live owner, and
  * exactly where its state says.
+ *
+ * @returns the live tasks.
  */
-export function checkTree(runtime: VirtualRuntime): void {
+export function checkTree(runtime: VirtualRuntime): readonly Task[] {
   const { cooperator } = runtime;
   const stats = cooperator.statistics();
   const tasks = allTasks(cooperator.tasks());
@@ -216,6 +241,7 @@ export function checkTree(runtime: VirtualRuntime): void {
   }
   if (ready !== stats.ready) violated(`${ready} tasks are ready, ${stats.ready} are in the run queue`);
   runtime.timers.validate();
+  return tasks;
 }
 
 /** Checks that a runtime is back at its baseline: every task ended and counted once, nothing armed or queued. */

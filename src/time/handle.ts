@@ -37,9 +37,10 @@ export class Handle extends BaseHandle implements Timed {
     this.checkIdle();
     const length = nanoseconds(duration);
     const { cooperator } = currentTask("a timer's setup()");
+    const queue = timerQueueOf(cooperator);
     this.cooperator = cooperator;
     this.submitted();
-    timerQueueOf(cooperator).arm(this, cooperator.now() + length);
+    queue.arm(this, cooperator.now() + length);
   }
 
   /** Stops the timer: it is done at once, with -ECANCELED. Harmless when it is not armed. */

@@ -1,0 +1,623 @@
+import { describe, expect, test } from "vitest";
+import {
+  ClosedError,
+  defer,
+  type Group,
+  group,
+  KilledError,
+  never,
+  self,
+  spawn,
+  type Task,
+  yieldNow,
+} from "../../src/coordinator/index.ts";
+import { killEverywhere } from "../../src/testing/kill-everywhere.ts";
+import { VirtualRuntime } from "../../src/testing/virtual.ts";
+import { sleep } from "../../src/time/sleep.ts";
+import { timeout } from "../../src/time/timeout.ts";
+import { checked, runChecked } from "../support/harness.ts";
+
+/** What `operation` throws. */
+function* thrownBy(operation: () => Iterable<unknown>): Generator<unknown, any, any> {
+  try {
+    yield* operation() as Generator<unknown, unknown, any>;
+  } catch (error) {
+    return error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+describe("waiting", () => {
+  test("waits for every child, and gives the value of its body", () => {
+    const rt = new VirtualRuntime();
+    const log: string[] = [];
+    const value = rt.run(function* () {
+      const value = yield* group(function* (g) {
+        for (const ms of [30, 10, 20]) {
+          g.spawn(function* () {
+            yield* sleep(ms);
+            log.push(`${ms}`);
+          });
+        }
+        expect(g.size).toBe(3);
+        return "value";
+      });
+      expect(rt.now).toBe(30);
+      return value;
+    }).result;
+    expect(value).toBe("value");
+    expect(log).toEqual(["10", "20", "30"]);
+    checked(rt);
+  });
+
+  test("an empty one is over at once", () => {
+    const rt = new VirtualRuntime();
+    expect(
+      rt.run(function* () {
+        return yield* group(function* () {
+          return 1;
+        });
+      }).result,
+    ).toBe(1);
+    expect(rt.statistics().steps).toBe(1);
+    checked(rt);
+  });
+
+  test("waits also for what is spawned while it waits, by a child or by a stranger", () => {
+    const log: string[] = [];
+    runChecked(function* () {
+      let shared!: Group;
+      spawn(function* () {
+        yield* sleep(3);
+        shared.spawn(function* () {
+          yield* sleep(5);
+          log.push("a stranger's");
+        });
+      });
+      yield* group(function* (g) {
+        shared = g;
+        g.spawn(function* () {
+          yield* sleep(4);
+          g.spawn(function* () {
+            yield* sleep(1);
+            log.push("a child's");
+          });
+        });
+      });
+      log.push("over");
+    });
+    expect(log).toEqual(["a child's", "a stranger's", "over"]);
+  });
+
+  test("a child spawned between the end of the last one and the group's next step runs to its end", () => {
+    const log: string[] = [];
+    runChecked(function* () {
+      let shared!: Group;
+      let last!: Task;
+      // Ready before the group is, in the same turn.
+      spawn(function* () {
+        yield* sleep(4);
+        while (shared.size > 0) yield* yieldNow();
+        shared.spawn(function* () {
+          yield* sleep(1);
+          log.push("in between");
+        });
+      });
+      yield* group(function* (g) {
+        shared = g;
+        last = g.spawn(
+          function* () {
+            yield* sleep(4);
+            yield* yieldNow();
+          },
+          { priority: 0 },
+        );
+        self().cooperator.setPriority(self(), 2);
+      });
+      expect(last.exit!.status).toBe("done");
+      log.push("over");
+    });
+    expect(log).toEqual(["in between", "over"]);
+  });
+
+  test("its end is the end of the yield*: a spawn afterwards is refused", () => {
+    runChecked(function* () {
+      let g!: Group;
+      yield* group(function* (opened) {
+        g = opened;
+      });
+      expect(() => g.spawn(function* () {})).toThrow(ClosedError);
+      expect(() => g.spawn(function* () {})).toThrow("group has ended and takes no new children");
+      expect(() => g.kill()).not.toThrow();
+      expect(self().status).toBe("running");
+      yield* yieldNow();
+    });
+  });
+
+  test("self() inside is the task that opened it; children know it as their parent", () => {
+    runChecked(function* () {
+      const me = self();
+      yield* group(function* (g) {
+        expect(self()).toBe(me);
+        const child = g.spawn(function* () {
+          yield* yieldNow();
+        });
+        expect(child.parent).toBe(me);
+        yield* yieldNow();
+      });
+    });
+  });
+});
+
+describe("failure", () => {
+  const boom = (message: string, ms: number) =>
+    function* () {
+      yield* sleep(ms);
+      throw new Error(message);
+    };
+
+  test("of a child: the body and the other children are killed, and the first error is thrown", () => {
+    const rt = new VirtualRuntime();
+    const log: string[] = [];
+    rt.run(function* () {
+      const error = yield* thrownBy(() =>
+        group(function* (g) {
+          g.spawn(boom("first", 5));
+          g.spawn(function* () {
+            try {
+              yield* never();
+            } finally {
+              yield* sleep(3);
+              log.push("sibling");
+            }
+          });
+          try {
+            yield* never();
+          } finally {
+            log.push("body");
+          }
+        }),
+      );
+      expect(error).toMatchObject({ message: "first" });
+      expect(error.errors).toBe(undefined);
+      expect(rt.now).toBe(8);
+      // The task itself goes on.
+      expect(self().killed).toBe(false);
+      yield* sleep(1);
+    }).result;
+    // What the body holds outlives the children.
+    expect(log).toEqual(["sibling", "body"]);
+    checked(rt);
+  });
+
+  test("of the body: the children are killed, and its error is thrown", () => {
+    const log: string[] = [];
+    runChecked(function* () {
+      const error = yield* thrownBy(() =>
+        group(function* (g) {
+          g.spawn(function* () {
+            try {
+              yield* never();
+            } finally {
+              yield* sleep(1);
+              log.push("child");
+            }
+          });
+          yield* yieldNow();
+          throw new Error("body");
+        }),
+      );
+      expect(error.message).toBe("body");
+    });
+    expect(log).toEqual(["child"]);
+  });
+
+  test("of several: the first is thrown, the others are on its errors", () => {
+    runChecked(function* () {
+      const error = yield* thrownBy(() =>
+        group(function* (g) {
+          g.spawn(boom("first", 1));
+          for (const message of ["second", "third"]) {
+            g.spawn(function* () {
+              try {
+                yield* never();
+              } finally {
+                throw new Error(message);
+              }
+            });
+          }
+          try {
+            yield* never();
+          } finally {
+            throw new Error("body");
+          }
+        }),
+      );
+      expect(error.message).toBe("first");
+      expect(error.errors.map(({ message }: Error) => message)).toEqual(["second", "third", "body"]);
+    });
+  });
+
+  test("of two in the same turn: both are kept", () => {
+    runChecked(function* () {
+      const error = yield* thrownBy(() =>
+        group(function* (g) {
+          g.spawn(boom("a", 1));
+          g.spawn(boom("b", 1));
+          yield* never();
+        }),
+      );
+      // The second was killed before it ran: its error is one that never happened.
+      expect(error.message).toBe("a");
+      const other = yield* thrownBy(() =>
+        group(function* (g) {
+          g.spawn(function* () {
+            yield* sleep(1);
+            g.spawn(
+              function* () {
+                throw new Error("inner");
+              },
+              { start: "now" },
+            );
+            throw new Error("outer");
+          });
+          yield* never();
+        }),
+      );
+      expect([other.message, ...other.errors.map(({ message }: Error) => message)]).toEqual([
+        "inner",
+        "outer",
+      ]);
+    });
+  });
+
+  test("that comes back through a join is the same error and not a second one", () => {
+    runChecked(function* () {
+      const error = yield* thrownBy(() =>
+        group(function* (g) {
+          const child = g.spawn(boom("once", 1));
+          yield* child.join();
+        }),
+      );
+      expect(error.message).toBe("once");
+      expect(error.errors).toBe(undefined);
+    });
+  });
+
+  test("that is held waits for its join, and is reported when none comes", () => {
+    const rt = new VirtualRuntime();
+    rt.run(function* () {
+      yield* group(function* (g) {
+        const joined = g.spawn(boom("joined", 1), { failure: "hold" });
+        const silent = g.spawn(boom("silent", 1), { failure: "hold" });
+        const exit = yield* joined.settled();
+        expect(exit.status).toBe("failed");
+        yield* sleep(5);
+        void silent;
+      });
+    }).result;
+    expect(rt.reports.splice(0)).toMatchObject([{ kind: "failure", error: { message: "silent" } }]);
+    checked(rt);
+  });
+
+  test("of an inner group can be caught, and the outer one goes on", () => {
+    runChecked(function* () {
+      const value = yield* group(function* (outer) {
+        const sibling = outer.spawn(function* () {
+          yield* sleep(20);
+          return "sibling";
+        });
+        const error = yield* thrownBy(() =>
+          group(function* (inner) {
+            inner.spawn(boom("inner", 1));
+            yield* never();
+          }),
+        );
+        expect(error.message).toBe("inner");
+        return yield* sibling.join();
+      });
+      expect(value).toBe("sibling");
+    });
+  });
+
+  test("of a child in its clean-up, while the group is closing, stays in the group", () => {
+    runChecked(function* () {
+      const value = yield* group(function* (outer) {
+        outer.spawn(function* () {
+          yield* sleep(20);
+        });
+        const error = yield* thrownBy(() =>
+          group(function* (inner) {
+            inner.spawn(function* () {
+              try {
+                yield* never();
+              } finally {
+                throw new Error("clean-up");
+              }
+            });
+            yield* sleep(1);
+            throw new Error("body");
+          }),
+        );
+        expect([error.message, ...error.errors.map(({ message }: Error) => message)]).toEqual([
+          "body",
+          "clean-up",
+        ]);
+        yield* sleep(1);
+        return "goes on";
+      });
+      expect(value).toBe("goes on");
+    });
+  });
+});
+
+describe("kill", () => {
+  test("of the group: the body and the children; the task gets a KilledError and goes on", () => {
+    const log: string[] = [];
+    runChecked(function* () {
+      const error = yield* thrownBy(() =>
+        group(
+          function* (g) {
+            g.spawn(function* () {
+              yield* sleep(5);
+              g.kill("enough");
+              yield* never();
+            });
+            try {
+              yield* never();
+            } finally {
+              log.push("body");
+            }
+          },
+          { name: "crew" },
+        ),
+      );
+      expect(error).toBeInstanceOf(KilledError);
+      expect(error).toMatchObject({ reason: "enough", origin: "task#2" });
+      expect(error.message).toBe("crew was killed by task#2: enough");
+      yield* sleep(1);
+    });
+    expect(log).toEqual(["body"]);
+  });
+
+  test("by its own body: met at the next wait", () => {
+    const log: string[] = [];
+    runChecked(function* () {
+      const error = yield* thrownBy(() =>
+        group(function* (g) {
+          g.kill("done");
+          log.push("still running");
+          expect(() => g.spawn(function* () {})).toThrow("group is being killed and takes no new children");
+          yield* yieldNow();
+          log.push("BAD");
+        }),
+      );
+      expect(error.reason).toBe("done");
+    });
+    expect(log).toEqual(["still running"]);
+  });
+
+  test("while it closes reaches neither the task nor a group around it", () => {
+    runChecked(function* () {
+      yield* group(function* (outer) {
+        outer.spawn(function* () {
+          yield* sleep(10);
+        });
+        yield* thrownBy(() =>
+          group(function* (inner) {
+            inner.spawn(function* () {
+              try {
+                yield* never();
+              } finally {
+                yield* sleep(1);
+                inner.kill("late");
+                yield* sleep(1);
+              }
+            });
+            yield* yieldNow();
+            throw new Error("body");
+          }),
+        );
+        yield* sleep(1);
+        expect(self().killed).toBe(false);
+      });
+    });
+  });
+
+  test("of the task: children first, then the body, then the task", () => {
+    const log: string[] = [];
+    runChecked(function* () {
+      const task = spawn(function* () {
+        defer(() => {
+          log.push("task");
+        });
+        yield* group(function* (g) {
+          g.defer(() => {
+            log.push("group");
+          });
+          g.spawn(function* () {
+            try {
+              yield* never();
+            } finally {
+              yield* sleep(1);
+              log.push("child");
+            }
+          });
+          try {
+            yield* never();
+          } finally {
+            yield* sleep(1);
+            log.push("body");
+          }
+        });
+        log.push("BAD");
+      });
+      yield* sleep(1);
+      yield* task.killAndWait("stop");
+    });
+    expect(log).toEqual(["child", "body", "group", "task"]);
+  });
+
+  test("pending when it is opened: it takes no children, and the kill is met inside", () => {
+    runChecked(function* () {
+      const task = spawn(
+        function* () {
+          self().kill("stop");
+          yield* group(function* (g) {
+            expect(() => g.spawn(function* () {})).toThrow(ClosedError);
+            yield* never();
+          });
+        },
+        { failure: "hold" },
+      );
+      expect((yield* task.settled()).status).toBe("killed");
+    });
+  });
+
+  test("inside clean-up: unwinds to the group it was aimed at, and what is outside goes on", () => {
+    const log: string[] = [];
+    runChecked(function* () {
+      const error = yield* thrownBy(() =>
+        group(function* (g) {
+          g.spawn(function* () {
+            yield* sleep(1);
+            throw new Error("boom");
+          });
+          try {
+            yield* never();
+          } finally {
+            // A kill within the clean-up of another.
+            const late = yield* thrownBy(() =>
+              timeout(5, function* () {
+                try {
+                  yield* never();
+                } finally {
+                  log.push("inner");
+                }
+              }),
+            );
+            log.push(late.code);
+          }
+        }),
+      );
+      expect(error.message).toBe("boom");
+      log.push("outside");
+      yield* sleep(1);
+      log.push("goes on");
+    });
+    expect(log).toEqual(["inner", "COOP_DEADLINE", "outside", "goes on"]);
+  });
+});
+
+describe("defer", () => {
+  test("runs once the children are gone, last first, whichever way it ends", () => {
+    runChecked(function* () {
+      for (const end of ["return", "throw", "kill"] as const) {
+        const log: string[] = [];
+        const run = group(function* (g) {
+          for (const name of ["1", "2"]) {
+            g.defer(function* () {
+              yield* sleep(1);
+              log.push(name);
+            });
+          }
+          g.spawn(function* () {
+            try {
+              yield* sleep(5);
+            } finally {
+              log.push("child");
+            }
+          });
+          yield* yieldNow();
+          if (end === "throw") throw new Error("body");
+          if (end === "kill") g.kill();
+        });
+        if (end === "return") yield* run;
+        else yield* thrownBy(() => run);
+        expect(log).toEqual(["child", "2", "1"]);
+      }
+    });
+  });
+
+  test("is not cut short by a kill of the task while it runs", () => {
+    const log: string[] = [];
+    runChecked(function* () {
+      const task = spawn(function* () {
+        yield* group(function* (g) {
+          g.defer(() => {
+            log.push("first");
+          });
+          g.defer(function* () {
+            log.push("began");
+            yield* sleep(5);
+            log.push("ended");
+          });
+        });
+        yield* yieldNow();
+        log.push("BAD");
+      });
+      yield* sleep(1);
+      expect((yield* task.killAndWait("stop")).status).toBe("killed");
+    });
+    expect(log).toEqual(["began", "ended", "first"]);
+  });
+
+  test("that throws fails the group; all of them run", () => {
+    const log: string[] = [];
+    runChecked(function* () {
+      const error = yield* thrownBy(() =>
+        group(function* (g) {
+          for (const name of ["1", "2", "3"]) {
+            g.defer(() => {
+              log.push(name);
+              if (name !== "2") throw new Error(name);
+            });
+          }
+        }),
+      );
+      expect([error.message, ...error.errors.map(({ message }: Error) => message)]).toEqual(["3", "1"]);
+    });
+    expect(log).toEqual(["3", "2", "1"]);
+  });
+});
+
+test("wherever a kill strikes, children end before the body's clean-up and before the group's defers", () => {
+  const { runs, reach } = killEverywhere(() => {
+    let alive = 0;
+    let opened = 0;
+    let closed = 0;
+    return {
+      body: function* () {
+        const task = spawn(function* () {
+          yield* group(function* (g) {
+            opened++;
+            g.defer(function* () {
+              expect(alive).toBe(0);
+              yield* sleep(1);
+              closed++;
+            });
+            for (let i = 0; i < 2; i++) {
+              g.spawn(function* () {
+                alive++;
+                defer(function* () {
+                  yield* yieldNow();
+                  alive--;
+                });
+                yield* sleep(3);
+              });
+            }
+            try {
+              yield* sleep(2);
+            } finally {
+              if (self().killed) expect(alive).toBe(0);
+            }
+          });
+        });
+        yield* task.settled();
+      },
+      check: () => expect([alive, closed]).toEqual([0, opened]),
+    };
+  });
+  expect(reach).toBe(1);
+  expect(runs).toBeGreaterThan(20);
+});

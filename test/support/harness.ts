@@ -1,0 +1,41 @@
+/** What every conformance test ends with: nothing is left alive, armed, queued or unreported. */
+import { expect } from "vitest";
+import type { Body, Coordinator, Signal } from "../../src/coordinator/index.ts";
+import {
+  checkGate,
+  checkQuiescent,
+  type KillEverywhereOptions,
+  type KillEverywhereResult,
+  killEverywhere,
+  type Program,
+} from "../../src/testing/kill-everywhere.ts";
+import { VirtualRuntime } from "../../src/testing/virtual.ts";
+
+/**
+ * Checks the invariants of a runtime that has nothing left to do, and that no task waits at `gates`. Reports
+ * that a test expects it takes out first (`rt.reports.splice(0)`): one that is left fails the test.
+ */
+export function checked(rt: VirtualRuntime, ...gates: (Coordinator | Signal)[]): void {
+  checkQuiescent(rt);
+  for (const gate of gates) checkGate(gate);
+  expect(
+    rt.reports.map(({ kind, task, where, error }) => ({ kind, task: task.label, where, error })),
+  ).toEqual([]);
+}
+
+/** Runs `body` on a fresh virtual clock, checks the invariants, and gives its value or throws its error. */
+export function runChecked<A>(body: Body<A>, ...gates: (Coordinator | Signal)[]): A {
+  const rt = new VirtualRuntime();
+  const main = rt.run(body);
+  const value = main.result;
+  checked(rt, ...gates);
+  return value;
+}
+
+/** Kills every task of `program` at every point. A program that has lost its points fails. */
+export function exhaustive(program: () => Program, options?: KillEverywhereOptions): KillEverywhereResult {
+  const result = killEverywhere(program, options);
+  expect(result.points).toBeGreaterThan(0);
+  expect(result.reach).toBeGreaterThanOrEqual(0.99);
+  return result;
+}
