@@ -48,9 +48,14 @@ export class Group extends Scope {
     requestKill(this, reason);
   }
 
-  /** Like the free `defer`, for the end of the group: runs once its children are gone. */
+  /**
+   * Like the free `defer`, for the end of the group: runs once its children are gone. Accepted while a kill
+   * is on its way, too: what the body already holds must not leak.
+   *
+   * @throws {ClosedError} when the group is over.
+   */
   defer(cleanup: Deferred): void {
-    this.checkOpen();
+    if (this.closed) this.checkOpen();
     addDefer(this, cleanup);
   }
 

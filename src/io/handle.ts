@@ -19,7 +19,7 @@ import type { IoDriver } from "./driver.ts";
 import { ECANCELED, EFAULT, EINTR, EPIPE, ETIMEDOUT } from "./errno.ts";
 import type { Io } from "./io.ts";
 import type { IoOperation, Kind } from "./io-operation.ts";
-import { type Block, type Bytes, isShared } from "./memory.ts";
+import { type Block, type Bytes, COPY } from "./memory.ts";
 
 /** Options of every operation. */
 export interface IoOptions {
@@ -123,7 +123,8 @@ export class Handle extends BaseHandle {
   /** @internal The address of the caller's bytes, or of a block that stands for them. */
   pin(bytes: Bytes, fill: boolean): number {
     this.bytes = bytes;
-    if (isShared(bytes)) return this.io!.driver.memory.addressOf(bytes);
+    const address = this.io!.driver.memory.locate(bytes);
+    if (address !== COPY) return address;
     const block = this.argument(bytes.byteLength);
     if (fill) block.bytes.set(bytes);
     else this.special |= COPY_OUT;

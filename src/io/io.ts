@@ -81,7 +81,7 @@ export class Io {
 
   /** @internal Number of the registered buffer that `bytes` lie in, or -1. */
   fixedBuffer(bytes: Uint8Array): number {
-    if (bytes.buffer !== this.fixedArena) return -1;
+    if (this.fixedArena === null || bytes.buffer !== this.fixedArena) return -1;
     const first = Math.floor(bytes.byteOffset / this.fixedSize);
     const last = Math.floor((bytes.byteOffset + bytes.byteLength - 1) / this.fixedSize);
     return first === last ? first : -1;

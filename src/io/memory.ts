@@ -15,6 +15,9 @@ export type Bytes = Uint8Array;
 /** Most bytes of one operation: the kernel's own limit, MAX_RW_COUNT. */
 export const TRANSFER_MAX = 0x7fff_f000;
 
+/** What {@link Memory.locate} gives for bytes that have to be copied. */
+export const COPY = -1;
+
 /** A block's classes: most operations are small, and large ones are rare. */
 const SMALL_SIZE = 4 * 1024;
 const SMALL_COUNT = 256;
@@ -59,7 +62,7 @@ class BlockClass {
   private fill(memory: Memory): void {
     this.filled = true;
     const arena = new SharedArrayBuffer(this.size * this.count);
-    const base = memory.addressOf(new Uint8Array(arena));
+    const base = memory.locate(new Uint8Array(arena));
     for (let i = this.count - 1; i >= 0; i--) {
       const at = i * this.size;
       this.free.push(new Block(new Uint8Array(arena, at, this.size), base + at, this));
@@ -83,20 +86,36 @@ export class Memory {
     this.resolve = resolve;
   }
 
-  /** The address of bytes in shared memory. */
-  addressOf(view: Uint8Array): number {
+  /**
+   * Where the kernel finds the bytes, or {@link COPY} when they are in memory that JavaScript may detach.
+   *
+   * @throws {UsageError} `COOP_BUFFER` when their buffer could change its size meanwhile.
+   */
+  locate(view: Uint8Array): number {
+    // Reading `buffer` is a call into the engine and by far the dearest part of this: it is done once.
     const { buffer } = view;
-    if (buffer !== this.lastBuffer) {
-      const shared = buffer as SharedArrayBuffer;
-      let base = this.bases.get(shared);
-      if (base === undefined) {
-        base = this.resolve(new Uint8Array(shared));
-        this.bases.set(shared, base);
-      }
-      this.lastBuffer = buffer;
-      this.lastBase = base;
-    }
+    if (buffer !== this.lastBuffer && !this.remember(buffer)) return COPY;
     return this.lastBase + view.byteOffset;
+  }
+
+  /** Looks up where a shared buffer begins; false for one that is not shared. */
+  private remember(buffer: ArrayBufferLike): boolean {
+    if (!(buffer instanceof SharedArrayBuffer)) {
+      if ((buffer as { resizable?: boolean }).resizable !== true) return false;
+      throw new UsageError(
+        "COOP_BUFFER",
+        "a resizable ArrayBuffer cannot be read or written: it could shrink meanwhile",
+      );
+    }
+    if ((buffer as { growable?: boolean }).growable === true) return false;
+    let base = this.bases.get(buffer);
+    if (base === undefined) {
+      base = this.resolve(new Uint8Array(buffer));
+      this.bases.set(buffer, base);
+    }
+    this.lastBuffer = buffer;
+    this.lastBase = base;
+    return true;
   }
 
   /** A block of at least `size` bytes. The operations in flight bound how many there are. */
@@ -115,15 +134,6 @@ export class Memory {
   }
 }
 
-/** True when the kernel may work on these bytes directly. */
-export function isShared(view: Uint8Array): boolean {
-  return view.buffer instanceof SharedArrayBuffer && !isGrowable(view.buffer);
-}
-
-function isGrowable(buffer: SharedArrayBuffer): boolean {
-  return (buffer as { growable?: boolean }).growable === true;
-}
-
 /**
  * Checks bytes a caller passed.
  *
@@ -138,12 +148,6 @@ export function checkBytes(value: unknown, what: string): Bytes {
   }
   if (value.byteLength === 0 && isGone(value)) {
     throw new UsageError("COOP_BUFFER", `${what} was given bytes that are detached or out of bounds`);
-  }
-  if ((value.buffer as { resizable?: boolean }).resizable === true) {
-    throw new UsageError(
-      "COOP_BUFFER",
-      `${what} does not take a resizable ArrayBuffer: it could shrink meanwhile`,
-    );
   }
   if (value.byteLength > TRANSFER_MAX) {
     throw new UsageError("COOP_BUFFER", `${what} takes at most ${TRANSFER_MAX} bytes at a time`);
@@ -162,10 +166,32 @@ function isGone(view: Uint8Array): boolean {
   }
 }
 
-/** A buffer in shared memory: the kernel works on it directly, nothing is copied. */
+/** Small buffers share an arena of this size: making one costs little, and their addresses are known. */
+const ARENA_SIZE = 1024 * 1024;
+const ARENA_SHARE_MAX = 64 * 1024;
+/** Buffers begin on a cache line. */
+const ALIGNMENT = 64;
+let arena: SharedArrayBuffer | null = null;
+let arenaUsed = ARENA_SIZE;
+
+/**
+ * A buffer in shared memory, zeroed: the kernel works on it directly, nothing is copied.
+ *
+ * @throws {UsageError} `COOP_BUFFER` when `size` is out of range.
+ */
 export function allocate(size: number): Buffer {
   if (!Number.isSafeInteger(size) || size < 0 || size > TRANSFER_MAX) {
-    throw new UsageError("COOP_BUFFER", `a buffer has between 0 and ${TRANSFER_MAX} bytes, not ${size}`);
+    throw new UsageError(
+      "COOP_BUFFER",
+      `a buffer has between 0 and ${TRANSFER_MAX} bytes, not ${String(size)}`,
+    );
   }
-  return Buffer.from(new SharedArrayBuffer(size));
+  if (size > ARENA_SHARE_MAX) return Buffer.from(new SharedArrayBuffer(size));
+  if (arena === null || arenaUsed + size > ARENA_SIZE) {
+    arena = new SharedArrayBuffer(ARENA_SIZE);
+    arenaUsed = 0;
+  }
+  const buffer = Buffer.from(arena, arenaUsed, size);
+  arenaUsed += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
+  return buffer;
 }
