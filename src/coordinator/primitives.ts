@@ -32,6 +32,9 @@ export function never(): Operation<never> {
 }
 
 class Never extends Wait<never> {
+  override get awaitsKill(): boolean {
+    return true;
+  }
   override describe(): string {
     return "a kill";
   }

@@ -100,6 +100,11 @@ export abstract class Wait<A> extends Coordinated implements Operation<A>, Itera
     return null;
   }
 
+  /** @internal Only a kill ends it, and that is what it is for: no deadlock where a kill may come from outside. */
+  get awaitsKill(): boolean {
+    return false;
+  }
+
   /** @internal Something the task had to outlive is gone; only the wait for that cares. */
   drained(): void {}
 

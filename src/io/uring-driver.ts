@@ -317,6 +317,7 @@ export class UringDriver implements IoDriver, Alarm {
       const kind = low >>> KIND_SHIFT;
       if (kind <= KIND_CANCEL) this.complete(low & INDEX_MASK, generation, kind, result);
       else if (kind === KIND_ALARM) this.alarmDone(generation);
+      else if (kind !== KIND_NONE) this.staleCount++;
     }
     this.cqHead = head;
     Atomics.store(words, this.cqHeadAt, head);

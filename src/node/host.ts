@@ -40,6 +40,8 @@ export class NodeHost implements Host, Alarm {
   onPanic: ((error: unknown) => void) | null = null;
   /** Called when the process would end with tasks that nothing can wake. */
   onDeadlock: ((error: DeadlockError) => void) | null = null;
+  /** A kill may come from outside, by a signal: a task that waits for one is no deadlock. */
+  killable = false;
   private readonly timers: TimerQueue;
   private readonly ringOptions: UringOptions | undefined;
   private driver: UringDriver | null = null;
@@ -47,6 +49,8 @@ export class NodeHost implements Host, Alarm {
   /** The event loop is kept alive for completions and alarms. */
   private held = false;
   private timeout: NodeJS.Timeout | null = null;
+  /** Keeps the process alive while all that is left is to wait for a kill. */
+  private vigil: NodeJS.Timeout | null = null;
   private closed = false;
   private panicked = false;
   private readonly runTurns = (): void => this.turns();
@@ -103,6 +107,7 @@ export class NodeHost implements Host, Alarm {
 
   /** Ends everything: descriptors are closed, operations waited for, the ring given back. */
   async close(): Promise<void> {
+    if (this.vigil !== null) clearInterval(this.vigil);
     const { driver, cooperator } = this;
     if (driver !== null && this.panicked) this.abandonIo(driver);
     else if (driver !== null) {
@@ -171,6 +176,10 @@ export class NodeHost implements Host, Alarm {
     let cut = false;
     for (const task of allTasks(cooperator.tasks())) if (meetAgain(task)) cut = true;
     if (cut || this.onDeadlock === null) return;
+    if (this.killable && allTasks(cooperator.tasks()).some((task) => task.wait?.awaitsKill === true)) {
+      this.vigil ??= setInterval(() => {}, TIMEOUT_MAX_MS);
+      return;
+    }
     this.onDeadlock(
       new DeadlockError(`every task is blocked and nothing can wake one:\n${dumpTree(cooperator.tasks())}`),
     );

@@ -126,6 +126,7 @@ export async function main<A>(body: Body<A>, options?: MainOptions): Promise<Exi
   };
   const signals = options?.signals ?? ["SIGINT", "SIGTERM"];
   for (const signal of signals) process.on(signal, onSignal);
+  host.killable = signals.length > 0;
   try {
     const exit = await program.exit;
     if (exit.status === "failed") {
