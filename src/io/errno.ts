@@ -1,4 +1,5 @@
 /** errno values as errors that look like Node's own. */
+import { constants } from "node:os";
 import { getSystemErrorMap } from "node:util";
 import { brand, CoopError } from "../coordinator/errors.ts";
 
@@ -32,7 +33,8 @@ export class IoError extends CoopError {
 
   /** @param result -errno, as the kernel gives it. */
   constructor(result: number, syscall: string, details?: IoErrorDetails) {
-    const [code, text] = systemErrors.get(result) ?? [`E${-result}`, "unknown error"];
+    const [code, text] = systemErrors.get(result) ??
+      otherErrors.get(result) ?? [`E${-result}`, "unknown error"];
     const at =
       details?.path !== undefined
         ? ` '${details.path}'`
@@ -51,3 +53,10 @@ export class IoError extends CoopError {
 brand(IoError);
 
 const systemErrors = getSystemErrorMap();
+/** libuv's list lacks some that files can give: EDQUOT, ESTALE, … */
+const otherErrors = new Map(
+  Object.entries(constants.errno).map(([name, errno]): [number, [string, string]] => [
+    -errno,
+    [name, name === "EDQUOT" ? "disk quota exceeded" : "system error"],
+  ]),
+);

@@ -8,7 +8,7 @@
  */
 import { Cooperator, type Host, type Report } from "../coordinator/cooperator.ts";
 import { dumpTree } from "../coordinator/dump.ts";
-import { DeadlockError } from "../coordinator/errors.ts";
+import { DeadlockError, UnsupportedError } from "../coordinator/errors.ts";
 import { meetAgain } from "../coordinator/kill.ts";
 import { allTasks } from "../coordinator/walk.ts";
 import { ioOf } from "../io/io.ts";
@@ -53,6 +53,8 @@ export class NodeHost implements Host, Alarm {
   private vigil: NodeJS.Timeout | null = null;
   private closed = false;
   private panicked = false;
+  /** There is no io_uring here, as far as timers are concerned. */
+  private ringRefused = false;
   private readonly runTurns = (): void => this.turns();
 
   constructor(options?: NodeHostOptions) {
@@ -84,8 +86,9 @@ export class NodeHost implements Host, Alarm {
 
   /** The earliest timer: in the ring where there is one, which is far more precise than setTimeout. */
   arm(deadline: number): void {
-    if (this.driver !== null) {
-      this.driver.arm(deadline);
+    const driver = this.driver ?? this.ringForTimers();
+    if (driver !== null) {
+      driver.arm(deadline);
       return;
     }
     this.disarm();
@@ -128,6 +131,18 @@ export class NodeHost implements Host, Alarm {
   private abandonIo(driver: UringDriver): void {
     driver.close();
     for (const descriptor of ioOf(this.cooperator).descriptors) driver.closeNow(descriptor.number);
+  }
+
+  /** A program that only sleeps has a ring too, for the precision; without io_uring setTimeout must do. */
+  private ringForTimers(): UringDriver | null {
+    if (this.ringRefused) return null;
+    try {
+      this.cooperator.driver = this.openDriver();
+    } catch (error) {
+      if (!(error instanceof UnsupportedError)) throw error;
+      this.ringRefused = true;
+    }
+    return this.driver;
   }
 
   private openDriver(): UringDriver {

