@@ -36,6 +36,8 @@ export class Descriptor extends Embedded {
   details: IoErrorDetails | undefined;
   /** @internal Bytes a killed reader has received: the next reader gets them first. */
   unread: Uint8Array | null = null;
+  /** @internal The last completion said that the socket has more to read. */
+  hasMore = true;
   /** @internal Bytes of a killed `sendAll` or `writeAll` that went out: the stream ends in the middle of something. */
   brokenAt = -1;
 

@@ -155,8 +155,15 @@ export function checkBytes(value: unknown, what: string): Bytes {
   return value;
 }
 
+/** The count of an operation on no bytes: 0, unless they have gone since it was made. */
+export function countOfNone(bytes: Bytes, what: string): number {
+  checkBytes(bytes, what);
+  return 0;
+}
+
 /** A view of nothing is told from an empty one by trying to make another over the same buffer. */
 function isGone(view: Uint8Array): boolean {
+  if ((view.buffer as { resizable?: boolean }).resizable === true) return true;
   if (view.buffer.byteLength > 0) return false;
   try {
     new Uint8Array(view.buffer, 0, 0);

@@ -4,7 +4,7 @@ import { OP_READ, OP_READ_FIXED } from "../native/layout.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
-import { type Bytes, checkBytes } from "./memory.ts";
+import { type Bytes, checkBytes, countOfNone } from "./memory.ts";
 import { CURRENT, positionOf } from "./position.ts";
 import { keepReceived } from "./recv.ts";
 
@@ -39,7 +39,7 @@ const READ: Kind<number> = new Kind({
     const { number: position } = operation;
     const file = operation.descriptor!;
     const into = operation.bytes!;
-    if (into.byteLength === 0) return 0;
+    if (into.byteLength === 0) return countOfNone(into, "read");
     if (position === CURRENT && file.unread !== null) return file.takeUnread(into);
     handle.streaming = position === CURRENT;
     const address = handle.pin(into, false);

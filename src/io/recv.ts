@@ -1,11 +1,11 @@
 /** recv(2): bytes from a socket. */
 import type { Operation } from "../coordinator/operation.ts";
-import { OP_RECV } from "../native/layout.ts";
+import { OP_RECV, RECVSEND_POLL_FIRST } from "../native/layout.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
-import { type Bytes, checkBytes } from "./memory.ts";
+import { type Bytes, checkBytes, countOfNone } from "./memory.ts";
 
 /**
  * Queues a receive and returns at once; its completion releases the handle's coordinator.
@@ -42,10 +42,12 @@ const RECV: Kind<number> = new Kind({
   setup(io, handle, operation) {
     const socket = operation.descriptor!;
     const into = operation.bytes!;
-    if (into.byteLength === 0) return 0;
+    if (into.byteLength === 0) return countOfNone(into, "recv");
     if (socket.unread !== null) return socket.takeUnread(into);
     const address = handle.pin(into, false);
-    io.driver.submit(handle, OP_RECV, socket.number, address, into.byteLength, 0, 0, 0, 0);
+    // Where nothing is there yet the kernel is spared a first try that would fail.
+    const ioprio = socket.hasMore ? 0 : RECVSEND_POLL_FIRST;
+    io.driver.submit(handle, OP_RECV, socket.number, address, into.byteLength, 0, 0, ioprio, 0);
     return QUEUED;
   },
   convert: (result) => result,

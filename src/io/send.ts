@@ -5,7 +5,7 @@ import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
-import { type Bytes, checkBytes } from "./memory.ts";
+import { type Bytes, checkBytes, countOfNone } from "./memory.ts";
 
 /**
  * Queues a send and returns at once; its completion releases the handle's coordinator. The result is the
@@ -61,7 +61,7 @@ const SEND_ALL: Kind<void> = new Kind<void>({
 
 function queueSend(io: Io, handle: Handle, socket: Descriptor, bytes: Bytes, flags: number): number {
   if (socket.brokenAt !== -1) socket.checkWritable("send");
-  if (bytes.byteLength === 0) return 0;
+  if (bytes.byteLength === 0) return countOfNone(bytes, "send");
   const address = handle.pin(bytes, true);
   io.driver.submit(handle, OP_SEND, socket.number, address, bytes.byteLength, 0, MSG_NOSIGNAL | flags, 0, 0);
   return QUEUED;

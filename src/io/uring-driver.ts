@@ -315,7 +315,7 @@ export class UringDriver implements IoDriver, Alarm {
       const result = words[at + 2]!;
       head = (head + 1) | 0;
       const kind = low >>> KIND_SHIFT;
-      if (kind <= KIND_CANCEL) this.complete(low & INDEX_MASK, generation, kind, result);
+      if (kind <= KIND_CANCEL) this.complete(low & INDEX_MASK, generation, kind, result, words[at + 3]!);
       else if (kind === KIND_ALARM) this.alarmDone(generation);
       else if (kind !== KIND_NONE) this.staleCount++;
     }
@@ -324,13 +324,16 @@ export class UringDriver implements IoDriver, Alarm {
     return count;
   }
 
-  private complete(index: number, generation: number, kind: number, result: number): void {
+  private complete(index: number, generation: number, kind: number, result: number, flags: number): void {
     const handle = this.slab.get(index, generation);
     if (handle === null) {
       this.staleCount++;
       return;
     }
-    if (kind === KIND_OPERATION) handle.outcome = result;
+    if (kind === KIND_OPERATION) {
+      handle.outcome = result;
+      if (handle.descriptor !== null) handle.descriptor.hasMore = (flags & abi.CQE_SOCK_NONEMPTY) !== 0;
+    }
     if (--handle.expected > 0) return;
     this.completedCount++;
     // From here on a completion with the old generation is stale, whoever uses the place next.

@@ -5,7 +5,7 @@ import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
-import { type Bytes, checkBytes } from "./memory.ts";
+import { type Bytes, checkBytes, countOfNone } from "./memory.ts";
 import { CURRENT, positionOf } from "./position.ts";
 
 export interface WriteOptions extends IoOptions {
@@ -63,7 +63,7 @@ const WRITE_ALL: Kind<void> = new Kind<void>({
 
 function queueWrite(io: Io, handle: Handle, file: Descriptor, bytes: Bytes, position: number): number {
   if (file.brokenAt !== -1) file.checkWritable("write");
-  if (bytes.byteLength === 0) return 0;
+  if (bytes.byteLength === 0) return countOfNone(bytes, "write");
   const address = handle.pin(bytes, true);
   const fixed = io.fixedBuffer(bytes);
   if (fixed !== -1) handle.bufferIndex = fixed;

@@ -112,8 +112,7 @@ export class NodeHost implements Host, Alarm {
   async close(): Promise<void> {
     if (this.vigil !== null) clearInterval(this.vigil);
     const { driver, cooperator } = this;
-    if (driver !== null && this.panicked) this.abandonIo(driver);
-    else if (driver !== null) {
+    if (driver !== null && !this.panicked) {
       ioOf(cooperator).closeDescriptors();
       while (driver.inflight > 0) {
         this.requestTurn();
@@ -125,12 +124,16 @@ export class NodeHost implements Host, Alarm {
     hosts.delete(this);
     if (hosts.size === 0) process.off("beforeExit", allIdle);
     driver?.close();
+    if (driver !== null && this.panicked) this.abandonDescriptors(driver);
   }
 
-  /** There are no more turns: the ring cancels what is in flight when it closes, and then nothing uses a descriptor. */
-  private abandonIo(driver: UringDriver): void {
-    driver.close();
-    for (const descriptor of ioOf(this.cooperator).descriptors) driver.closeNow(descriptor.number);
+  /** After a fault there are no more turns. The ring has cancelled what was in flight when it was closed. */
+  private abandonDescriptors(driver: UringDriver): void {
+    for (const descriptor of [...ioOf(this.cooperator).descriptors]) {
+      descriptor.inflight = 0;
+      descriptor.closing = null;
+      driver.closeNow(descriptor.release());
+    }
   }
 
   /** A program that only sleeps has a ring too, for the precision; without io_uring setTimeout must do. */
