@@ -18,6 +18,7 @@ map.groupBy ??= groupBy;
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/support/build.ts"],
     pool: "forks",
     testTimeout: 20_000,
   },

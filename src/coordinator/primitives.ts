@@ -51,7 +51,8 @@ class Never extends Wait<never> {
 
 /**
  * Runs `body` to its end before a kill from outside is delivered: for clean-up and for steps that must not
- * be cut in half. The kill meets the task at its first wait after the shield.
+ * be cut in half. The kill meets the task at its first wait after the shield. Only clean-up that overruns the
+ * time it was given (`killAndWait` with `within`) is cut short in a shield as well.
  */
 export function shield<A>(body: Body<A>): Operation<A> {
   currentTask("shield()");

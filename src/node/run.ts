@@ -53,17 +53,23 @@ export class Program<A> {
     this.host = host;
     this.task = task;
     let fault: { error: unknown } | null = null;
+    let ranDry = 0;
     const over = new Promise<void>((resolve) => {
       task.joiner = new End(resolve);
       host.onPanic = (error) => {
         fault = { error };
         resolve();
       };
+      // A shield keeps the kill away: then that is broken, and at last the tree is left as it is.
+      host.onDeadlock = (error) => {
+        fault ??= { error };
+        ranDry++;
+        if (ranDry === 1) host.cooperator.kill(error);
+        else if (ranDry === 2) host.cooperator.hurry(task as Task);
+        else resolve();
+        host.requestTurn();
+      };
     });
-    host.onDeadlock = (error) => {
-      fault ??= { error };
-      host.cooperator.kill(error);
-    };
     this.exit = this.finish(over, () => fault);
   }
 

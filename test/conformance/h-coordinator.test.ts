@@ -708,6 +708,27 @@ describe("H11 the owner of a coordinator ends while others wait for it", () => {
     });
   });
 
+  test("H11 the same when the owner was itself a waiter once", () => {
+    const gate = new Coordinator({ held: true });
+    runChecked(function* () {
+      const [owner, waiter] = [0, 1].map((i) =>
+        spawn(
+          function* () {
+            yield* gate.acquire();
+            yield* sleep(i);
+          },
+          { failure: "hold", name: `task ${i}` },
+        ),
+      );
+      yield* yieldNow();
+      gate.release();
+      expect((yield* owner!.settled()).status).toBe("done");
+      const exit = yield* waiter!.settled();
+      expect(exit).toMatchObject({ status: "failed", error: { code: "COOP_OWNER_ENDED" } });
+      expect((exit as { error: Error }).error.message).toContain("task 0#2 ended");
+    });
+  });
+
   test("H11 an owner that releases in its clean-up breaks nobody", () => {
     const gate = new Coordinator();
     const log: string[] = [];
@@ -801,6 +822,34 @@ describe("H13 a spurious resume", () => {
       reply.grant();
       expect(log).toEqual(["reply", "acquired"]);
     }, gate);
+  });
+
+  test("H13 a late grant for a task that waits for its children to clean up is not observable", () => {
+    const queue: Reply[] = [];
+    const rt = new VirtualRuntime();
+    runOn(rt, function* () {
+      const reply = new Reply(queue);
+      const task = spawn(function* () {
+        spawn(function* () {
+          try {
+            yield* never();
+          } finally {
+            yield* sleep(5);
+          }
+        });
+        yield* reply;
+      });
+      yield* yieldNow();
+      yield* yieldNow();
+      task.kill("stop");
+      yield* yieldNow();
+      expect(task.status).toBe("draining");
+      reply.grant();
+      expect(task.status).toBe("draining");
+      yield* task.settled();
+      expect(rt.now).toBe(5);
+    });
+    checked(rt);
   });
 
   test("H13 a late grant for a task that was killed is not observable", () => {

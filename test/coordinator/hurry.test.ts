@@ -15,6 +15,7 @@ import {
 } from "../../src/coordinator/index.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
+import { timeout } from "../../src/time/timeout.ts";
 import { checked } from "../support/harness.ts";
 
 /** Kills a task that runs `body`, with 10 ms for its clean-up. */
@@ -211,6 +212,49 @@ test("a whole tree: only what is stuck is blamed, parents wait for their childre
     );
     yield* never();
   });
+  expect(reports.map(({ task }) => task.name)).toEqual(["stuck"]);
+  expect(exit).toMatchObject({ status: "killed", errors: [{ code: "COOP_STUCK" }] });
+});
+
+test("clean-up that goes on after a kill inside it is cut as well", () => {
+  const { log, exit, ended } = hurried(function* (log) {
+    try {
+      yield* never();
+    } finally {
+      try {
+        yield* timeout(5, never());
+      } catch {
+        log.push("its own limit");
+      }
+      yield* never();
+      log.push("BAD");
+    }
+  });
+  expect(log).toEqual(["its own limit"]);
+  expect(exit).toMatchObject(STUCK);
+  expect(ended).toBe(10);
+});
+
+test("a parent that waits for a stuck child still runs its defers", () => {
+  const { log, exit, reports } = hurried(function* (log) {
+    defer(function* () {
+      yield* sleep(0.5);
+      log.push("defer");
+    });
+    spawn(
+      function* () {
+        try {
+          yield* never();
+        } finally {
+          yield* never();
+        }
+      },
+      { name: "stuck" },
+    );
+    // The body is over long before the kill.
+    yield* yieldNow();
+  });
+  expect(log).toEqual(["defer"]);
   expect(reports.map(({ task }) => task.name)).toEqual(["stuck"]);
   expect(exit).toMatchObject({ status: "killed", errors: [{ code: "COOP_STUCK" }] });
 });

@@ -49,6 +49,53 @@ describe("a timeout that fires in clean-up", () => {
     expect(log).toEqual([...expected, "body"]);
   });
 
+  test("the frames further down are still unwound by the kill that came first", () => {
+    const log: string[] = [];
+    const inner = op(function* () {
+      try {
+        yield* never();
+      } finally {
+        yield* cleanUp(1, log);
+        log.push("inner frame");
+      }
+      log.push("BAD");
+    });
+    const middle = op(function* () {
+      try {
+        yield* inner();
+        log.push("BAD");
+      } finally {
+        yield* cleanUp(1, log);
+        log.push("middle frame");
+      }
+      log.push("BAD");
+    });
+    runChecked(function* () {
+      const task = spawn(function* () {
+        try {
+          yield* timeout(10, function* () {
+            yield* middle();
+            log.push("BAD");
+          });
+        } catch (error) {
+          log.push(`outermost ${(error as { code: string }).code}`);
+        }
+        yield* sleep(1);
+        log.push("goes on");
+      });
+      yield* task.join();
+    });
+    const once = ["inner 1", "COOP_DEADLINE 1", "outer 1"];
+    expect(log).toEqual([
+      ...once,
+      "inner frame",
+      ...once,
+      "middle frame",
+      "outermost COOP_DEADLINE",
+      "goes on",
+    ]);
+  });
+
   test("wherever a kill strikes", () => {
     const { reach } = killEverywhere(() => {
       const log: string[] = [];

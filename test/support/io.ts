@@ -5,18 +5,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { unwrapExit } from "../../src/coordinator/exit.ts";
-import type { Slab } from "../../src/handle/slab.ts";
 import {
   type Body,
   type CoopError,
-  type Driver,
   Coordinator,
+  type Driver,
   type Operation,
   op,
   type Report,
   self,
   type Task,
 } from "../../src/coordinator/index.ts";
+import type { Slab } from "../../src/handle/slab.ts";
 import {
   accept,
   close,

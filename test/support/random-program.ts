@@ -2,8 +2,9 @@
  * Random programs out of everything the kernel offers, for runs in which every task is killed at every point.
  *
  * A program is a tree of actions made from a seed; running it twice does the same twice. Every wait in it is
- * bounded, so that none may hang, and it keeps books: each `finally` and each defer runs once, locks are free
- * at the end, and every error that was thrown turns up in an exit, in a catch or in a report.
+ * bounded, so that none may hang, and it keeps books: each `finally` and each defer runs once and, in a kill,
+ * to its end and after the children; a task that is done has run its whole body; a group ends only by what
+ * happened in it; locks are free at the end; every error turns up in an exit, in a catch or in a report.
  */
 import { expect } from "vitest";
 import {
@@ -11,7 +12,9 @@ import {
   coordinateWith,
   coordinateWithKill,
   defer,
+  type Group,
   group,
+  KilledError,
   type Operation,
   op,
   Signal,
@@ -22,6 +25,7 @@ import {
   type Task,
   yieldNow,
 } from "../../src/coordinator/index.ts";
+import { regionLive } from "../../src/coordinator/unwind.ts";
 import type { Program } from "../../src/testing/kill-everywhere.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
@@ -36,6 +40,7 @@ type Action =
   | { readonly kind: "shield" | "catch" | "defer"; readonly body: Block }
   | { readonly kind: "finally"; readonly body: Block; readonly cleanup: Block }
   | { readonly kind: "spawn"; readonly options: SpawnOptions; readonly body: Block }
+  | { readonly kind: "spawn elsewhere"; readonly which: number; readonly body: Block }
   | { readonly kind: "kill" | "kill and wait" | "join"; readonly which: number; readonly time: number };
 
 type Block = readonly Action[];
@@ -70,7 +75,7 @@ function makeBlock(random: Random, depth: number): Block {
 function makeAction(random: Random, depth: number): Action {
   const body = (): Block => makeBlock(random, depth - 1);
   const time = random(4);
-  switch (depth <= 0 ? random(5) : random(20)) {
+  switch (depth <= 0 ? random(5) : random(22)) {
     case 0:
       return { kind: "yield" };
     case 1:
@@ -112,6 +117,9 @@ function makeAction(random: Random, depth: number): Action {
       return random(2) === 0
         ? { kind: "catch", body: body() }
         : { kind: "lock", time: 1 + time, body: body() };
+    case 20:
+    case 21:
+      return { kind: "spawn elsewhere", which: random(8), body: body() };
     default:
       return { kind: "sleep", time };
   }
@@ -127,6 +135,9 @@ class Run {
   private readonly tasks: Task[] = [];
   private readonly thrown: Error[] = [];
   private readonly met = new Set<unknown>();
+  private readonly groups: Group[] = [];
+  private readonly whole = new Set<Task>();
+  private readonly violations: string[] = [];
   private owed = 0;
   private runs = 0;
   private readonly seed: number;
@@ -137,7 +148,7 @@ class Run {
 
   program(block: Block): Program {
     return {
-      body: this.operation(block),
+      body: this.body(block),
       gates: [...this.locks, this.signal],
       reports: true,
       check: ({ runtime, main }) => {
@@ -145,8 +156,11 @@ class Run {
           expect(kind).toBe("failure");
           this.meet(error);
         }
-        for (const { exit, label } of [main, ...this.tasks]) {
+        expect(this.violations).toEqual([]);
+        for (const task of [main, ...this.tasks]) {
+          const { exit, label } = task;
           if (exit === null) throw new Error(`${label} has no exit`);
+          if (exit.status === "done" && !this.whole.has(task)) throw new Error(`${label} is done half-way`);
           if (exit.status === "failed") this.meet(exit.error);
           if (exit.status === "killed") exit.errors.forEach((error) => void this.meet(error));
         }
@@ -160,6 +174,12 @@ class Run {
 
   private readonly operation = op(function* block(this: Run, actions: Block): Generator<any, void, any> {
     for (const action of actions) yield* this.perform(action);
+  });
+
+  /** The body of a task. */
+  private readonly body = op(function* body(this: Run, actions: Block): Generator<any, void, any> {
+    yield* this.run(actions);
+    this.whole.add(self());
   });
 
   private *plain(actions: Block): Generator<any, void, any> {
@@ -194,8 +214,10 @@ class Run {
       case "group":
         return yield* this.group(action.children, action.body);
       case "spawn":
-        if (!self().killed && !self().closed) this.tasks.push(spawn(this.run(action.body), action.options));
+        if (!self().killed && !self().closed) this.tasks.push(spawn(this.body(action.body), action.options));
         return;
+      case "spawn elsewhere":
+        return this.spawnElsewhere(action.which, action.body);
       case "defer":
         this.owed++;
         return defer(() => {
@@ -260,16 +282,38 @@ class Run {
 
   private readonly group = op(function* groups(this: Run, children: readonly Block[], body: Block) {
     const run = this;
-    yield* group(function* (g) {
-      for (const child of children) run.tasks.push(g.spawn(run.run(child)));
-      run.owed++;
-      g.defer(function* () {
-        run.owed--;
-        yield* sleep(1);
-      });
-      yield* run.run(body);
-    });
+    const name = `group ${this.groups.length + 1}`;
+    try {
+      yield* group(
+        function* (g) {
+          run.groups.push(g);
+          for (const child of children) run.tasks.push(g.spawn(run.body(child)));
+          run.owed++;
+          g.defer(function* () {
+            run.owed--;
+            yield* sleep(1);
+          });
+          yield* run.run(body);
+        },
+        { name },
+      );
+    } catch (error) {
+      // Nobody here kills a group by itself: it may only fail with an error of its own.
+      if (error instanceof KilledError && error.message.startsWith(`${name} `)) this.violate(error.message);
+      throw error;
+    }
+    const cut = this.tasks.filter(
+      ({ exit }) => exit?.status === "killed" && exit.cause.reason === `${name} has ended`,
+    );
+    if (cut.length > 0) this.violate(`${name} returned and has killed ${cut[0]!.label}`);
   });
+
+  /** A child for another task, started or not, or for a group that is open. */
+  private spawnElsewhere(which: number, body: Block): void {
+    const owners = [...this.tasks, ...this.groups].filter((owner) => !owner.closed && owner.cause === null);
+    const owner = owners[which % Math.max(1, owners.length)];
+    if (owner !== undefined) this.tasks.push(owner.spawn(this.body(body), { failure: "report" }));
+  }
 
   private readonly cleaned = op(function* cleaned(this: Run, body: Block, cleanup: Block) {
     this.owed++;
@@ -282,15 +326,24 @@ class Run {
     } finally {
       this.owed--;
       const me = self();
-      // Whoever is unwound as a whole has outlived its children.
-      if (me.top?.below?.unwinding === me) expect(me.live).toBe(0);
+      const target = me.top!.unwinding;
+      if (target !== null && regionLive(me, target))
+        this.violate(`${me.label} is unwound before its children`);
       let whole = false;
       try {
         yield* this.run(cleanup);
         whole = true;
-      } finally {
+      } catch (error) {
+        whole = true;
         // In JavaScript what ends a `finally` early replaces the error that was on its way through it.
-        if (!whole) this.meet(pending);
+        this.meet(pending);
+        throw error;
+      } finally {
+        if (!whole) {
+          this.meet(pending);
+          if (target !== null && me.rare?.hurried !== true)
+            this.violate(`clean-up of ${me.label} was cut short`);
+        }
       }
     }
   });
@@ -307,6 +360,10 @@ class Run {
     else if (kind === "join") yield* this.caught(timeout(time, task.join()));
     else yield* this.bounded(time, task.killAndWait("by another", time === 2 ? { within: 50 } : undefined));
   });
+
+  private violate(rule: string): void {
+    this.violations.push(rule);
+  }
 
   private newError(): Error {
     const error = new Error(`error ${this.thrown.length + 1} in ${self().label}`);
