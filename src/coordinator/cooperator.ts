@@ -114,7 +114,8 @@ export class Cooperator {
   private readonly host: Host;
   private readonly reporter: (report: Report) => void;
   private readonly queue = new RunQueue();
-  private readonly root: Scope = new RootScope();
+  /** @internal Owns every task that has no parent. */
+  readonly root: Scope = new RootScope();
   private lastId = 0;
   private inTurn = false;
   private turnRequested = false;

@@ -114,9 +114,13 @@ export class Drain extends Wait<void> {
   override drained(): void {
     if (this.done()) this.grant();
   }
+  /** Children that are waited for. */
+  protected count(scope: Scope): number {
+    return scope.live;
+  }
   private done(): boolean {
     const { scope } = this;
-    if (scope.live > 0) return false;
+    if (this.count(scope) > 0) return false;
     const inflight = scope.host === scope ? scope.host.inflight : null;
     return inflight === null || inflight.length === 0;
   }

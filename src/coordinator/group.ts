@@ -108,14 +108,17 @@ const groupBody = op(function* (g: Group, body: (g: Group) => Operation<unknown>
   const value = yield* enter(null, body(g), "group()");
   // Another task may have spawned one between the end of the last child and this step.
   do yield* new ChildrenWait(g);
-  while (g.live > 0);
+  while (g.working > 0);
   return value;
 });
 
-/** Waits for the children like a {@link Drain}, but a failure among them or a kill ends it. */
+/** Waits for the children like a {@link Drain}, daemons excepted, but a failure among them or a kill ends it. */
 class ChildrenWait extends Drain {
   override get killMode(): any {
     return "unwind";
+  }
+  protected override count(scope: Scope): number {
+    return scope.working;
   }
 }
 

@@ -40,6 +40,8 @@ export { HIGH, LOW, NORMAL, type Priority } from "./run-queue.ts";
 export type { Deferred } from "./scope.ts";
 export { Signal } from "./signal.ts";
 export { defer, type SpawnOptions, self, spawn } from "./spawn.ts";
+export { type Spawner, type SpawnReadyOptions, type Started, spawnReady } from "./spawn-ready.ts";
 export type { FailureMode, KillOptions, Task } from "./task.ts";
+export { TaskLocal } from "./task-local.ts";
 export type { Timeout, Timers } from "./timers.ts";
 export { type KillMode, Wait } from "./wait.ts";

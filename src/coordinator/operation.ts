@@ -22,8 +22,8 @@ export interface Operation<A> {
   [Symbol.iterator](): Iterator<unknown, A, any>;
 }
 
-/** What a task body may be: an operation, or a generator function without parameters. */
-export type Body<A> = Operation<A> | (() => Generator<unknown, A, any>);
+/** What a task body may be: an operation, or a function without parameters that makes one, `function*` or not. */
+export type Body<A> = Operation<A> | (() => Operation<A>);
 
 /**
  * The one result object that means "suspended". Native `yield*` passes it through unchanged, so its

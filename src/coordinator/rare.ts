@@ -14,6 +14,8 @@ export interface CleanupError {
 export class Rare {
   /** Clean-up to run once the children are gone, last first. */
   defers: Deferred[] | null = null;
+  /** How many of the children are daemons. */
+  daemons = 0;
   /** Children whose failure waits for a join that has not come yet. */
   held: Set<Task> | null = null;
   /** Thrown by children and by the body, in order. */

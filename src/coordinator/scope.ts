@@ -58,7 +58,14 @@ export abstract class Scope extends Embedded {
   /** @internal The last thing an ending child does. */
   release(child: Task): void {
     this.children!.remove(child);
-    if (this.children!.length === 0) this.host?.drained();
+    const { rare } = this;
+    if (child.daemon) rare!.daemons--;
+    if (this.children!.length === (rare === null ? 0 : rare.daemons)) this.host?.drained();
+  }
+
+  /** @internal Live children that a group waits for. */
+  get working(): number {
+    return this.rare === null ? this.live : this.live - this.rare.daemons;
   }
 
   /** @internal Live children. */

@@ -21,6 +21,10 @@ export interface SpawnOptions {
    * else that is ready, `"now"` inside the call.
    */
   readonly start?: "queued" | "next" | "now";
+  /** A group does not wait for it: it is killed when the group's other work is done. Default false. */
+  readonly daemon?: boolean;
+  /** Owned by the root and not by the spawner: ends by itself, or with the program. Default false. */
+  readonly detached?: boolean;
 }
 
 /** Nested `start: "now"` calls before the rest are queued instead: each costs native stack. */
@@ -66,10 +70,11 @@ export function addDefer(scope: Scope, cleanup: Deferred): void {
 /** @internal */
 export function spawnInto<A>(
   cooperator: Cooperator,
-  owner: Scope,
+  spawner: Scope,
   body: Body<A>,
   options?: SpawnOptions,
 ): Task<A> {
+  const owner = options?.detached === true ? cooperator.root : spawner;
   if (owner.cause !== null || owner.closed) owner.checkOpen();
   const running = current.task;
   if (running !== null && running.cooperator !== cooperator) cooperator.checkThread(running.cooperator);
@@ -86,12 +91,19 @@ export function spawnInto<A>(
   const erased = task as Task;
   task.top = new Frame(gen, null, scope, fn, native);
   if (scope !== null) scope.host = erased;
-  if (running !== null) task.priority = running.priority;
+  if (running !== null) {
+    task.priority = running.priority;
+    task.locals = running.locals;
+  }
   owner.adopt(erased);
   cooperator.counts.spawned++;
   if (options === undefined) {
     cooperator.ready(erased);
     return task;
+  }
+  if (options.daemon === true) {
+    task.daemon = true;
+    owner.needRare().daemons++;
   }
   if (options.failure !== undefined) task.failure = options.failure;
   if (options.priority !== undefined) task.priority = options.priority;

@@ -70,6 +70,10 @@ export class Task<A = unknown> extends Scope {
   unwinding: Scope | null = null;
   /** @internal The first step has been taken. */
   started = false;
+  /** @internal A group does not wait for it. */
+  daemon = false;
+  /** @internal Values of {@link TaskLocal}s, shared with the spawner until one of the two sets one. */
+  locals: ReadonlyMap<object, unknown> | null = null;
   /** @internal Its outcome has been looked at: a failure that is held need not be reported. */
   observed = false;
   /** @internal */ outcome: Exit<A> | null = null;

@@ -1,6 +1,8 @@
 /** Running a program in Node. */
 import type { Report } from "../coordinator/cooperator.ts";
 import { Coordinated } from "../coordinator/coordinated.ts";
+import { current } from "../coordinator/current.ts";
+import { UsageError } from "../coordinator/errors.ts";
 import { type Exit, unwrapExit } from "../coordinator/exit.ts";
 import type { Body } from "../coordinator/operation.ts";
 import type { Task } from "../coordinator/task.ts";
@@ -38,6 +40,12 @@ export class Program<A> {
   readonly exit: Promise<Exit<A>>;
 
   constructor(body: Body<A>, options?: RunOptions) {
+    if (current.task !== null) {
+      throw new UsageError(
+        "COOP_NESTED_RUN",
+        "a task cannot start a program, which nothing would end with it: spawn() a child instead",
+      );
+    }
     const host = new NodeHost(options);
     let task: Task<A>;
     try {

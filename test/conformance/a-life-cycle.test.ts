@@ -506,10 +506,3 @@ test("A14 the memory of a hundred thousand children is given back", () => {
   }).result;
   checked(rt);
 });
-
-test.todo(
-  "A18 a daemon is killed when its owner has no other work left; a detached task belongs to the root",
-);
-test.todo("A19 a daemon that fails is reported through its owner");
-test.todo("A20 start and wait until ready");
-test.todo("A22 task-local values are inherited at spawn and never leak back");
