@@ -119,7 +119,12 @@ export abstract class Handle extends Wait<number> implements Inflight {
   /** @internal The operation has been handed over. */
   submitted(): void {
     this.state = SUBMITTED;
-    if (this.gate !== null) this.gate.rearm();
+    const { gate } = this;
+    if (gate !== null) {
+      // Whoever won the last round and kept it has no part in this one.
+      if (gate.list !== null) gate.list.remove(gate);
+      gate.rearm();
+    }
     const owner = current.task;
     this.owner = owner;
     if (owner !== null) {
@@ -146,6 +151,9 @@ export abstract class Handle extends Wait<number> implements Inflight {
 /** Waits for the end of a handle through its coordinator. */
 class Settled extends Wait<number> {
   private readonly handle: Handle;
+  /** Where it queues. */
+  private gate: Coordinator | null = null;
+  private orphaned = false;
 
   constructor(handle: Handle) {
     super();
@@ -166,14 +174,26 @@ class Settled extends Wait<number> {
     if (handle.state === IDLE) {
       throw new UsageError("COOP_NOT_STARTED", `set the ${handle.describe()} up before waiting for it`);
     }
-    handle.coordinator.enqueue(this);
+    this.orphaned = false;
+    this.gate = handle.coordinator;
+    this.gate.enqueue(this);
     return false;
   }
 
   protected override finish(): number {
     // Ownership of the coordinator came with the wake-up; waiting for a result is not taking anything.
-    if (this.satisfied) this.handle.coordinator.release();
+    if (this.satisfied && !this.orphaned) this.gate!.release();
     return this.handle.result;
+  }
+
+  /** A task in front of it got the coordinator and ended without giving it back. */
+  override fail(): void {
+    this.orphaned = true;
+    this.grant();
+  }
+
+  override moved(to: Coordinator): void {
+    this.gate = to;
   }
 
   override abort(): boolean {

@@ -52,6 +52,8 @@ export class NodeHost implements Host, Alarm {
   /** Keeps the process alive while all that is left is to wait for a kill. */
   private vigil: NodeJS.Timeout | null = null;
   private closed = false;
+  /** The alarm went off in this turn. */
+  private alarmed = false;
   private panicked = false;
   /** There is no io_uring here, as far as timers are concerned. */
   private ringRefused = false;
@@ -150,7 +152,10 @@ export class NodeHost implements Host, Alarm {
 
   private openDriver(): UringDriver {
     const driver = new UringDriver(this.ringOptions);
-    driver.onAlarm = () => this.timers.alarmFired();
+    driver.onAlarm = () => {
+      this.timers.alarmFired();
+      this.alarmed = true;
+    };
     driver.onQueued = () => this.requestTurn();
     driver.watch(this.runTurns);
     this.driver = driver;
@@ -170,8 +175,12 @@ export class NodeHost implements Host, Alarm {
     const { cooperator, driver } = this;
     driver?.wake();
     const end = cooperator.now() + BUDGET_NS;
-    let more = cooperator.turn();
-    while (more && cooperator.now() < end) more = cooperator.turn();
+    // An alarm is reaped after the timers were looked at, and may be early by a hair: they are looked at again.
+    let more: boolean;
+    do {
+      this.alarmed = false;
+      more = cooperator.turn() || this.alarmed;
+    } while (more && cooperator.now() < end);
     this.scheduled = false;
     // The driver may have been opened in these turns.
     const ring = this.driver;

@@ -356,6 +356,28 @@ test("A17 code that no task runs cannot spawn by accident, whichever task ran la
   checked(rt);
 });
 
+test("A17 the same for a timer that is due in the very turn in which tasks have run", () => {
+  const rt = new VirtualRuntime();
+  const codes: unknown[] = [];
+  const task = rt.cooperator.spawn(function* () {
+    rt.timers.after(1, () => {
+      try {
+        self();
+      } catch (error) {
+        codes.push((error as { code: string }).code);
+      }
+    });
+    yield* yieldNow();
+    rt.advance(1);
+    yield* yieldNow();
+  });
+  rt.cooperator.turn();
+  rt.settle();
+  expect(codes).toEqual(["COOP_NO_TASK"]);
+  expect(task.exit).toMatchObject({ status: "done" });
+  checked(rt);
+});
+
 test("A17 a listener that a task calls belongs to the task that calls it, for as long as that runs", () => {
   const emitter = new EventEmitter();
   const parents: (Task | null)[] = [];

@@ -724,6 +724,47 @@ test("B20 clean-up inside a killed part may be bounded itself, and the part stil
   expect(log).toEqual(["inner COOP_DEADLINE", "cleaned up", "outer COOP_DEADLINE", "went on"]);
 });
 
+test("B20 after a bounded clean-up the frames further down are still protected while they clean up", () => {
+  const log: string[] = [];
+  const inner = op(function* inner() {
+    try {
+      yield* never();
+    } finally {
+      try {
+        yield* timeout(5, never());
+      } catch {
+        log.push("inner");
+      }
+    }
+  });
+  const outer = op(function* outer() {
+    try {
+      yield* inner();
+    } finally {
+      yield* sleep(10);
+      log.push("outer");
+    }
+  });
+  const rt = new VirtualRuntime();
+  rt.run(function* () {
+    const task = spawn(function* () {
+      try {
+        yield* timeout(10, outer());
+      } finally {
+        log.push("task");
+      }
+      yield* sleep(1);
+      log.push("BAD");
+    });
+    // At 10 the time is up, at 15 that of the inner clean-up, and this comes in the middle of the outer one.
+    yield* sleep(20);
+    yield* task.killAndWait("the rest");
+    expect(rt.now).toBe(25);
+  }).result;
+  expect(log).toEqual(["inner", "outer", "task"]);
+  checked(rt);
+});
+
 test("B20 what the clean-up further up threw stays out of a bounded clean-up further down", () => {
   const boom = new Error("thrown on the way out");
   const log: string[] = [];
@@ -961,6 +1002,30 @@ test("B25 a killer that is killed while it waits for its victim: both end, and t
     expect(rt.now).toBe(10);
   }).result;
   expect(log).toEqual(["killer cleaned up", "victim cleaned up"]);
+  checked(rt);
+});
+
+test("B25 a killer that is killed when its victim has just ended leaves no timer behind", () => {
+  const rt = new VirtualRuntime();
+  rt.run(function* () {
+    const victim = spawn(function* () {
+      try {
+        yield* never();
+      } finally {
+        yield* sleep(5);
+      }
+    });
+    const killer = spawn(victim.killAndWait("by the killer", { within: "1 hour" }));
+    yield* yieldNow();
+    yield* yieldNow();
+    // Wakes right behind the victim, and in front of the killer that the victim's end wakes.
+    yield* sleep(5);
+    expect(victim.exit).not.toBe(null);
+    expect(killer.status).toBe("ready");
+    killer.kill();
+    expect(yield* killer.settled()).toMatchObject({ status: "killed" });
+    expect(rt.statistics().timers).toBe(0);
+  }).result;
   checked(rt);
 });
 

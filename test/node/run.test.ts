@@ -1,11 +1,12 @@
 /** run(): a program as a promise. */
 import { describe, expect, test } from "vitest";
+import { Wait } from "../../src/coordinator/index.ts";
 import {
+  ClosedError,
   type CoopError,
   Cooperator,
   Coordinator,
   defer,
-  group,
   InvariantError,
   KilledError,
   never,
@@ -14,11 +15,9 @@ import {
   sleep,
   spawn,
   UsageError,
-  Wait,
   yieldNow,
 } from "../../src/index.ts";
 import { Handle, nop, open, recv, setupRecv } from "../../src/io/index.ts";
-import { NodeHost } from "../../src/node/host.ts";
 import { Program, run } from "../../src/node/run.ts";
 import { startChild } from "../support/children.ts";
 import { expectDescriptors, expectError, openDescriptors, runIo, tcpPair, thrownBy } from "../support/io.ts";
@@ -226,21 +225,31 @@ describe("several programs at once", () => {
     await other.exit;
   });
 
-  test("U07 one may be started from inside the other, and awaited through a coordinator", async () => {
+  test("U07 one is not started inside the other, where nothing would own it", async () => {
+    await runIo(function* () {
+      const gate = new Coordinator({ held: true, name: "the answer" });
+      let error: unknown = null;
+      run(nop()).catch((thrown) => {
+        error = thrown;
+        gate.release();
+      });
+      yield* gate.acquire();
+      expectError(error, UsageError, "COOP_NESTED_RUN", /a task cannot start a program.*spawn\(\) a child/);
+    });
+  });
+
+  test("U07 from a callback one may be, and be waited for through a coordinator", async () => {
     const value = await runIo(function* () {
       const gate = new Coordinator({ held: true, name: "the inner program" });
       let inner = 0;
-      run(function* () {
-        yield* sleep(1);
-        yield* nop();
-        return 7;
-      }).then(
-        (result) => {
-          inner = result;
-          gate.release();
-        },
-        () => {},
-      );
+      setImmediate(async () => {
+        inner = await run(function* () {
+          yield* sleep(1);
+          yield* nop();
+          return 7;
+        });
+        gate.release();
+      });
       yield* gate.acquire();
       return inner;
     });
@@ -357,58 +366,33 @@ describe("a fault of the scheduler", () => {
 
   test("ends the program with it, whatever is in flight or armed, and closes everything", async () => {
     const descriptors = openDescriptors();
-    let kept: Handle | null = null;
-    const error = await failure(
-      run(function* () {
+    const handle = new Handle();
+    const program = new Program(
+      function* () {
         const { near, far } = yield* tcpPair();
         spawn(sleep("1 hour"));
         spawn(recv(near, Buffer.alloc(1)));
-        kept = new Handle();
-        setupRecv(kept, far, Buffer.alloc(1));
-        const faulty = spawn(new Faulty());
+        setupRecv(handle, far, Buffer.alloc(1));
         yield* nop();
-        spawn(function* () {
-          yield* yieldNow();
-        });
-        const again = spawn(new Faulty());
-        yield* yieldNow();
-        again.kill();
-        faulty.kill();
+        // Killed when it has been granted and has not run: it is asked to hand back what it was given.
+        spawn(new Faulty(), { start: "now" }).kill();
         yield* never();
-      }),
+      },
+      { name: "program" },
     );
+    const error = await failure(program.exit);
     expectError(error, InvariantError, "COOP_INVARIANT", /the scheduler failed/);
     expect((error.cause as Error).message).toBe("rollback broke");
     await expectDescriptors(descriptors);
     // What is left of it is of no use, and does no harm.
-    kept!.cancel();
-    expect(kept!.pending).toBe(true);
-  });
-
-  test("a cooperator that has stopped takes no more tasks", async () => {
-    const host = new NodeHost({ name: "broken" });
-    let panicked: unknown = null;
-    host.onPanic = (error) => {
-      panicked = error;
-    };
-    const task = host.cooperator.spawn(new Faulty());
-    host.cooperator.turn();
-    void task;
-    const victim = host.cooperator.spawn(new Faulty(), { start: "next" });
-    host.cooperator.onStep = () => {
-      host.cooperator.onStep = () => victim.kill();
-    };
-    host.cooperator.turn();
-    host.cooperator.turn();
-    host.cooperator.turn();
-    expect(panicked).toBeInstanceOf(InvariantError);
+    handle.cancel();
+    program.task.kill();
+    expect(handle.pending).toBe(true);
     expectError(
-      thrownBy(() => host.cooperator.spawn(never())),
-      Error as never,
+      thrownBy(() => program.host.cooperator.spawn(never())),
+      ClosedError,
       "COOP_CLOSED",
-      /broken has stopped/,
+      /has stopped/,
     );
-    await host.close();
-    void group;
   });
 });

@@ -1,0 +1,210 @@
+/**
+ * A TCP echo server on loopback, one task per connection, beside a Node `net` server and a C server on
+ * io_uring. Load comes from a C program in a process of its own: 64-byte messages, one on its way per
+ * connection. Client and server share the machine, so CPU time per request says more than requests per second.
+ */
+import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
+import { createServer } from "node:net";
+import { createInterface } from "node:readline";
+import { op, run, self, spawn } from "cooperator";
+import { allocate, ioStatistics, listenOn, type Socket } from "cooperator/io";
+import {
+  alternate,
+  type Bench,
+  compare,
+  compiled,
+  median,
+  partArguments,
+  type Row,
+  runNative,
+} from "../harness.ts";
+
+const MESSAGE_BYTES = 64;
+
+interface Load {
+  readonly requests: number;
+  readonly seconds: number;
+  /** Microseconds. */
+  readonly p50: number;
+  readonly p99: number;
+}
+
+interface Usage {
+  /** CPU time of the process so far, in microseconds. */
+  readonly cpu: number;
+  /** Native calls so far. */
+  readonly calls: number;
+}
+
+interface Sample extends Load {
+  readonly rate: number;
+  /** Server CPU per request, in microseconds. */
+  readonly cpu: number;
+  readonly calls: number;
+}
+
+const session = op(function* (socket: Socket) {
+  using _ = socket;
+  const buffer = allocate(4096);
+  for (;;) {
+    const count = yield* socket.recv(buffer);
+    if (count === 0) return;
+    yield* socket.sendAll(buffer.subarray(0, count));
+  }
+});
+
+const echoServer = op(function* () {
+  const { cooperator } = self();
+  using listener = yield* listenOn({ host: "127.0.0.1", port: 0 });
+  const address = listener.localAddress;
+  answerUsage(() => ioStatistics(cooperator)?.flushes ?? 0);
+  print({ port: address !== null && address.family === "ipv4" ? address.port : 0 });
+  for (;;) spawn(session(yield* listener.accept()), { failure: "report" });
+});
+
+function netServer(): void {
+  const server = createServer({ noDelay: true }, (socket) => {
+    socket.on("data", (bytes) => socket.write(bytes));
+    socket.on("error", (error) => console.error(error));
+  });
+  server.listen(0, "127.0.0.1", () => {
+    const address = server.address();
+    answerUsage(() => 0);
+    print({ port: typeof address === "object" && address !== null ? address.port : 0 });
+  });
+}
+
+function answerUsage(calls: () => number): void {
+  process.on("SIGUSR2", () => {
+    const { user, system } = process.cpuUsage();
+    print({ cpu: user + system, calls: calls() });
+  });
+}
+
+function print(value: object): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** A server in a process of its own, seen from here. */
+class Server {
+  port = 0;
+  private readonly child: ChildProcess;
+  private readonly lines: AsyncIterator<string>;
+
+  constructor(file: string, args: readonly string[]) {
+    this.child = spawnProcess(file, args, { stdio: ["ignore", "pipe", "inherit"] });
+    this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  async start(): Promise<void> {
+    this.port = ((await this.read()) as { port: number }).port;
+  }
+
+  usage(): Promise<Usage> {
+    this.child.kill("SIGUSR2");
+    return this.read() as Promise<Usage>;
+  }
+
+  async stop(): Promise<void> {
+    const gone = new Promise<void>((resolve) => this.child.once("exit", () => resolve()));
+    this.child.kill("SIGKILL");
+    await gone;
+  }
+
+  private async read(): Promise<unknown> {
+    const line = await this.lines.next();
+    if (line.done === true) throw new Error("the server is gone");
+    return JSON.parse(line.value);
+  }
+}
+
+async function underLoad(
+  load: string,
+  file: string,
+  args: readonly string[],
+  connections: number,
+  milliseconds: number,
+): Promise<Sample> {
+  const server = new Server(file, args);
+  try {
+    await server.start();
+    const drive = (length: number) =>
+      runNative<Load>(load, [server.port, connections, MESSAGE_BYTES, length]);
+    await drive(Math.ceil(milliseconds / 4));
+    const before = await server.usage();
+    const result = await drive(milliseconds);
+    const after = await server.usage();
+    const { requests, seconds } = result;
+    return {
+      ...result,
+      rate: requests / seconds,
+      cpu: (after.cpu - before.cpu) / requests,
+      calls: (after.calls - before.calls) / requests,
+    };
+  } finally {
+    await server.stop();
+  }
+}
+
+export const bench: Bench = {
+  needsRing: true,
+  parts: {
+    ours: () => run(echoServer()),
+    net: () => netServer(),
+  },
+  async rows({ rounds, size }) {
+    const load = compiled("load");
+    const program = compiled("echo-server");
+    if (load === null || program === null) return [];
+    const rows: Row[] = [];
+    const milliseconds = size(2000, 60);
+    for (const connections of [64, 1]) {
+      const contend = (file: string, args: readonly string[]) => () =>
+        underLoad(load, file, args, connections, milliseconds);
+      const series = await alternate(rounds, {
+        ours: contend(process.execPath, partArguments("io/echo", "ours", [])),
+        net: contend(process.execPath, partArguments("io/echo", "net", [])),
+        c: contend(program, []),
+      });
+      rows.push(...rowsOf(series, connections));
+    }
+    return rows;
+  },
+};
+
+function rowsOf(series: Record<"ours" | "net" | "c", Sample[]>, connections: number): Row[] {
+  const busy = connections === 64;
+  const name = `io/echo ${connections} ${busy ? "connections" : "connection"}`;
+  const { ours, net, c } = series;
+  const of = (samples: readonly Sample[], key: keyof Sample) => samples.map((sample) => sample[key]);
+  const latencies = (samples: readonly Sample[]) =>
+    `${median(of(samples, "p50")).toFixed(0)}/${median(of(samples, "p99")).toFixed(0)}`;
+  const calls = `${median(of(ours, "calls")).toFixed(3)} native calls per request`;
+  const beside = (peerName: string, peer: readonly Sample[]) => ({
+    rate: {
+      name: `${name}, req/s beside ${peerName}`,
+      unit: "req/s",
+      ours: of(ours, "rate"),
+      peer: of(peer, "rate"),
+      peerName,
+      as: "rate" as const,
+      settings: `p50/p99 ${latencies(ours)} beside ${latencies(peer)} µs`,
+    },
+    cpu: {
+      name: `${name}, server CPU beside ${peerName}`,
+      unit: "µs",
+      ours: of(ours, "cpu"),
+      peer: of(peer, "cpu"),
+      peerName,
+      settings: calls,
+    },
+  });
+  const node = beside("net", net);
+  const native = beside("C io_uring", c);
+  return [
+    compare({ ...node.rate, ...(busy ? { floor: { least: 1.5 } } : {}) }),
+    compare({ ...node.cpu, as: "gain", ...(busy ? { goal: { least: 1.7 } } : {}) }),
+    compare(native.rate),
+    compare({ ...native.cpu, as: "cost", ...(busy ? { goal: { most: 1.4 } } : {}) }),
+  ];
+}

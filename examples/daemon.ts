@@ -1,0 +1,31 @@
+/** A group waits for its work but not for its daemons; a detached task outlives its spawner. */
+import { group, never, op, run, self, sleep, spawn } from "cooperator";
+
+const heartbeat = op(function* heartbeat() {
+  try {
+    yield* never();
+  } finally {
+    console.log(`heartbeat: ${self().cause?.reason}`);
+  }
+});
+
+const audit = op(function* audit() {
+  yield* sleep("20 millis");
+  console.log("audit: done, after its spawner");
+});
+
+const work = op(function* work() {
+  spawn(audit(), { detached: true });
+  yield* group(function* (g) {
+    g.spawn(heartbeat(), { daemon: true });
+    g.spawn(sleep("5 millis"));
+  });
+  console.log("work: done");
+});
+
+const program = op(function* program() {
+  yield* spawn(work()).join();
+  yield* sleep("30 millis");
+});
+
+await run(program());

@@ -1,0 +1,220 @@
+/** Every example is a program that runs: each is started as a process, and its output is looked at. */
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { basename, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+/** Where everything is compiled to: inside the package, so that "cooperator" is found. */
+let out = "";
+
+/** A program in the documentation: a block of TypeScript that begins with its file name, and what it prints. */
+interface Sample {
+  readonly where: string;
+  readonly source: string;
+  readonly prints: string | null;
+}
+
+const PROGRAM = /```ts\n(\/\/ ([\w-]+)\.ts\n[\s\S]*?)```\n(?:\n(?:It prints:\n\n)?```text\n([\s\S]*?)```)?/g;
+
+const documents = ["README.md", ...readdirSync(join(root, "docs")).map((file) => `docs/${file}`)];
+const samples: readonly Sample[] = documents
+  .filter((file) => file.endsWith(".md"))
+  .flatMap((file) =>
+    [...readFileSync(join(root, file), "utf8").matchAll(PROGRAM)].map((match) => ({
+      where: `${file.replace(/\W/g, "_")}-${match[2]}`,
+      source: match[1]!,
+      prints: match[3] ?? null,
+    })),
+  );
+
+beforeAll(() => {
+  mkdirSync(join(root, "dist-dev"), { recursive: true });
+  out = mkdtempSync(join(root, "dist-dev", "examples-test-"));
+  mkdirSync(join(out, "samples"));
+  for (const { where, source } of samples) writeFileSync(join(out, "samples", `${where}.ts`), source);
+  const config = join(out, "tsconfig.json");
+  writeFileSync(
+    config,
+    JSON.stringify({
+      extends: "../../tsconfig.dev.json",
+      compilerOptions: { rootDir: "../..", outDir: "." },
+      include: ["../../examples", "samples"],
+      exclude: [],
+    }),
+  );
+  const compiler = join(root, "node_modules/typescript/bin/tsc");
+  const { stdout, status } = spawnSync(process.execPath, [compiler, "-p", config], { encoding: "utf8" });
+  expect({ stdout, status }).toEqual({ stdout: "", status: 0 });
+});
+
+afterAll(() => rmSync(out, { recursive: true, force: true }));
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function node(file: string, ...args: string[]): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child: ChildProcess = execFile(
+      process.execPath,
+      [join(out, file), ...args],
+      { timeout: 15_000 },
+      (_error, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }),
+    );
+  });
+}
+
+/** What each prints, line by line. */
+const outputs: Readonly<Record<string, readonly string[]>> = {
+  "buffer-pool": [
+    "a had 4096 bytes, 2 wait",
+    "b had 4096 bytes, 1 wait",
+    "c had 4096 bytes, 0 wait",
+    "d had 4096 bytes, 0 wait",
+    "claimed 5, released 5, free 2 of 2",
+  ],
+  coordinator: ["waiting for the printer: 2", "one", "two", "three", "the event has fired"],
+  defer: ["parent: returns", "child: stopped", "parent: the cache is flushed", "parent: the log is closed"],
+  failures: ["joined: a bad request", "reported: failure of broken: a bad peer", "parent: a bad disk"],
+  "file-copy": ["equal: true"],
+  group: ["a is over", "b is over", "both: a b", "broken is over", "slow is over", "caught: broken failed"],
+  kill: [
+    "first has cleaned up: superseded",
+    "second has cleaned up: superseded",
+    "the manager cleans up after its workers",
+    "exit: killed",
+  ],
+  "level-zero": ["good morning", "exit: done", "killed; the read ended with -125", "exit: killed"],
+  priorities: ["the high one ran more often: true", "the low one ran: true"],
+  process: [
+    "exit code 3",
+    "killed program: killed",
+    "stubborn program: killed",
+    "the race: number 1, and the other gave -15",
+    "ENOENT",
+  ],
+  shield: ["take from one account", "kill", "put into the other", "true: closing time"],
+  signal: ["waiting: 2", "web starts", "mail starts", "late starts"],
+  "spawn-and-join": ["3 squared", "2 squared", "1 squared", "sum 14"],
+  timeout: [
+    "undefined",
+    "slow: cleaned up",
+    "true: the time was up before the operation was done",
+    "the first step was in time",
+    "COOP_DEADLINE",
+  ],
+};
+
+describe("examples", () => {
+  test.concurrent.each(Object.entries(outputs))("%s prints what it says", async (name, lines) => {
+    const { code, stdout, stderr } = await node(`examples/${name}.js`);
+    expect({ code, lines: stdout.split("\n").slice(0, -1), stderr }).toEqual({ code: 0, lines, stderr: "" });
+  });
+
+  test("there is none that is not run here", () => {
+    const files = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"));
+    expect(files.map((file) => file.slice(0, -3)).sort()).toEqual(
+      [...Object.keys(outputs), "echo-server"].sort(),
+    );
+  });
+
+  test("all but the worked-through one fit on a screen and begin with what they show", () => {
+    for (const name of [...Object.keys(outputs), "echo-server"]) {
+      const lines = readFileSync(join(root, "examples", `${name}.ts`), "utf8")
+        .trimEnd()
+        .split("\n");
+      expect(lines[0], name).toMatch(/^\/\*\* .* \*\/$/);
+      if (name !== "process") expect(lines.length, name).toBeLessThanOrEqual(50);
+    }
+  });
+
+  test("echo-server echoes, and Ctrl-C ends it", async () => {
+    const child = spawn(process.execPath, [join(out, "examples/echo-server.js")], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    try {
+      const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+      const { value: first } = await lines.next();
+      const port = Number(/^listening on 127\.0\.0\.1:(\d+)$/.exec(first)?.[1]);
+      const socket = connect(port, "127.0.0.1");
+      socket.write("hello");
+      const echoed = await new Promise<string>((resolve) =>
+        socket.once("data", (data) => resolve(String(data))),
+      );
+      const closed = new Promise((resolve) => socket.once("close", resolve));
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGINT");
+      expect({ echoed, code: await ended }).toEqual({ echoed: "hello", code: 130 });
+      socket.on("error", () => {});
+      await closed;
+    } finally {
+      child.kill("SIGKILL");
+    }
+  });
+});
+
+describe("the demo", () => {
+  const rows = (stdout: string): Map<string, string> =>
+    new Map(
+      stdout
+        .split("\n")
+        .map((line) => /^(\S.*?| {2}\S.*?) {2,}(\S.*)$/.exec(line))
+        .flatMap((match) => (match === null ? [] : [[match[1]!.trim(), match[2]!] as const])),
+    );
+  const expectClean = (stdout: string): void => {
+    expect(stdout).toContain("nothing lost, nothing left");
+    const table = rows(stdout);
+    expect(table.get("of acknowledged requests")).toBe(table.get("requests acknowledged")?.split(" ")[0]);
+    expect(Number(table.get("requests acknowledged")?.split(" ")[0]?.replaceAll(",", ""))).toBeGreaterThan(0);
+    expect(table.get("descriptors left")).toBe("0 (the process: 0)");
+    expect(table.get("tasks left")).toMatch(/^0 of \d/);
+  };
+
+  test("loses nothing and leaves nothing", async () => {
+    const { code, stdout, stderr } = await node("examples/demo/main.js", "--seconds", "2", "--clients", "20");
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expectClean(stdout);
+    expect(Number(rows(stdout).get("sessions killed in mid-traffic"))).toBeGreaterThan(0);
+  });
+
+  test("after Ctrl-C as well", async () => {
+    const child = spawn(process.execPath, [join(out, "examples/demo/main.js"), "--clients", "20"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let stdout = "";
+    child.stdout.on("data", (data) => {
+      stdout += String(data);
+      if (stdout.includes("* killed tenant") && child.exitCode === null) child.kill("SIGINT");
+    });
+    expect(await new Promise((resolve) => child.once("close", resolve))).toBe(130);
+    expectClean(stdout);
+  });
+
+  test("says what is wrong with its arguments", async () => {
+    const { code, stderr } = await node("examples/demo/main.js", "--clients", "none");
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining("usage: demo") });
+  });
+});
+
+describe("documentation", () => {
+  test.concurrent.each(samples.map((sample) => [sample.where, sample] as const))(
+    "%s runs",
+    async (where, { prints }) => {
+      const file = join("dist-dev", basename(out), "samples", `${where}.js`);
+      const { code, stdout, stderr } = await node(file);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      if (prints !== null) expect(stdout).toBe(prints);
+    },
+  );
+
+  test("README.md has a program that fits on a screen", () => {
+    const [first] = samples.filter(({ where }) => where.startsWith("README"));
+    expect(first?.source.split("\n").length).toBeLessThanOrEqual(40);
+  });
+});
