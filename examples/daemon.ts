@@ -10,22 +10,23 @@ const heartbeat = op(function* heartbeat() {
 });
 
 const audit = op(function* audit() {
-  yield* sleep("20 millis");
+  yield* sleep("50 millis");
   console.log("audit: done, after its spawner");
 });
 
 const work = op(function* work() {
-  spawn(audit(), { detached: true });
+  const detached = spawn(audit(), { detached: true });
   yield* group(function* (g) {
     g.spawn(heartbeat(), { daemon: true });
     g.spawn(sleep("5 millis"));
   });
   console.log("work: done");
+  return detached;
 });
 
 const program = op(function* program() {
-  yield* spawn(work()).join();
-  yield* sleep("30 millis");
+  const detached = yield* spawn(work()).join();
+  yield* detached.join();
 });
 
 await run(program());

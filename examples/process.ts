@@ -56,6 +56,11 @@ export class ProgramHandle {
     this.child?.kill(signal);
   }
 
+  /** Whoever leaves the block of a `using` does not wait: the program is ended the hard way. */
+  [Symbol.dispose](): void {
+    this.cancel("SIGKILL");
+  }
+
   /** Called by Node outside of any task: it records, and releases. The waiter runs in a later step. */
   private over(code: number, error: Error | null): void {
     if (this.child === null) return;
@@ -124,7 +129,8 @@ const demo = op(function* demo() {
   yield* sleep("50 millis");
   console.log(`stubborn program: ${(yield* stubborn.killAndWait("now")).status}`);
 
-  const [quick, slow] = [new ProgramHandle(), new ProgramHandle()];
+  using quick = new ProgramHandle();
+  using slow = new ProgramHandle();
   setupProgram(quick, "sleep", ["0.05"]);
   setupProgram(slow, "sleep", ["60"]);
   console.log(`the race: ${yield* race(quick, slow)}, and the other gave ${slow.result}`);

@@ -77,7 +77,8 @@ int main(int argc, char **argv) {
       if (c->got < size) continue;
       c->got = 0;
       const double now = now_ns();
-      if (now - start >= length) {
+      // On a machine that is busy with something else the first reply may come after the time is up.
+      if (now - start >= length && stored > 0) {
         under_way--;
         continue;
       }

@@ -37,7 +37,9 @@ const GRACE = "2 seconds";
 export const journalPath = (plan: Plan): string => join(plan.directory, "journal");
 
 export const service = op(function* service(plan: Plan, outcome: Outcome, screen: Screen) {
-  using file = yield* open(journalPath(plan), "ax");
+  const file = yield* open(journalPath(plan), "ax");
+  // A defer and not `using`: the file is closed when every child is gone that may write to it.
+  defer(file.close());
   const journal = new Journal(file);
   const pool = new BufferPool({ size: 1024, count: plan.clients + 64 });
   outcome.journal = journal;

@@ -4,7 +4,7 @@ import type { Scope } from "./scope.ts";
  * Suspensions inside one frame's clean-up before the kill is taken for swallowed (`finally { continue }`)
  * and delivered again. A longer clean-up belongs in an operation of its own or in a `defer`.
  */
-export const CLEANUP_WAITS_MAX = 1000;
+export const CLEANUP_WAITS_MAX = 100_000;
 /** Deliveries to one frame before it is abandoned and reported. */
 export const REDELIVERIES_MAX = 100;
 

@@ -1,5 +1,6 @@
 /** Waiting for the end of a task. */
 import { EmbeddedList } from "./embedded-list.ts";
+import { UsageError } from "./errors.ts";
 import { type Exit, unwrapExit } from "./exit.ts";
 import type { Task } from "./task.ts";
 import { ENDED } from "./task-state.ts";
@@ -25,6 +26,9 @@ export class OutcomeWait<A, R> extends Wait<R> {
     const target = this.target;
     target.cooperator.checkThread(task.cooperator);
     if (target.state === ENDED) return true;
+    if ((target as Task) === task) {
+      throw new UsageError("COOP_SELF_JOIN", `${task.label} cannot wait for its own end`);
+    }
     if (target.joiner === null) target.joiner = this;
     else {
       const rare = target.needRare();

@@ -120,12 +120,14 @@ export class Memory {
 
   /** A block of at least `size` bytes. The operations in flight bound how many there are. */
   take(size: number): Block {
-    this.lent++;
-    const block =
+    let block =
       size <= SMALL_SIZE ? this.small.take(this) : size <= LARGE_SIZE ? this.large.take(this) : null;
-    if (block !== null) return block;
-    const bytes = new Uint8Array(new SharedArrayBuffer(size));
-    return new Block(bytes, this.resolve(bytes), null);
+    if (block === null) {
+      const bytes = new Uint8Array(new SharedArrayBuffer(size));
+      block = new Block(bytes, this.resolve(bytes), null);
+    }
+    this.lent++;
+    return block;
   }
 
   give(block: Block): void {

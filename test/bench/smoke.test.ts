@@ -30,6 +30,8 @@ test("every benchmark runs and gives finite ratios", { timeout: 60_000 }, () => 
     cwd: root,
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
+    timeout: 50_000,
+    killSignal: "SIGKILL",
   });
   const rows = JSON.parse(output) as Row[];
   for (const { name, ours, peer, ratio } of rows) {

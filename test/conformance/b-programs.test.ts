@@ -4,8 +4,10 @@ import { exhaustive } from "../support/harness.ts";
 import { randomProgram } from "../support/random-program.ts";
 
 /** Few on every run, many in CI: the cost grows with the square of a program. */
-const LANE = process.env.COOP_LANE === "ci" ? 4 : 1;
-const SEEDS = 5 * LANE;
+const CI = process.env.COOP_LANE === "ci";
+const SEEDS = CI ? 20 : 10;
+const DEPTH = CI ? 3 : 2;
+const PAIR_SEEDS = CI ? 12 : 1;
 const REGRESSIONS: readonly number[] = [];
 
 test(`B18 ${SEEDS} random programs survive a kill of any task at any point`, () => {
@@ -13,7 +15,7 @@ test(`B18 ${SEEDS} random programs survive a kill of any task at any point`, () 
   let largest = 0;
   for (const seed of [...REGRESSIONS, ...Array.from({ length: SEEDS }, (_, i) => i + 1)]) {
     try {
-      const result = exhaustive(randomProgram(seed, 3), { pointsMax: 5_000 });
+      const result = exhaustive(randomProgram(seed, DEPTH), { pointsMax: 5_000 });
       runs += result.runs;
       largest = Math.max(largest, result.points);
     } catch (error) {
@@ -27,7 +29,7 @@ test(`B18 ${SEEDS} random programs survive a kill of any task at any point`, () 
 
 test("B18 small random programs survive any two kills", () => {
   let runs = 0;
-  for (let seed = 1; seed <= 3 * LANE; seed++) {
+  for (let seed = 1; seed <= PAIR_SEEDS; seed++) {
     try {
       runs += exhaustive(randomProgram(seed, 1), { kills: 2, pointsMax: 5_000 }).runs;
     } catch (error) {

@@ -80,6 +80,7 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "claimed 5, released 5, free 2 of 2",
   ],
   coordinator: ["waiting for the printer: 2", "one", "two", "three", "the event has fired"],
+  daemon: ["heartbeat: group has ended", "work: done", "audit: done, after its spawner"],
   defer: ["parent: returns", "child: stopped", "parent: the cache is flushed", "parent: the log is closed"],
   failures: ["joined: a bad request", "reported: failure of broken: a bad peer", "parent: a bad disk"],
   "file-copy": ["equal: true"],
@@ -102,6 +103,16 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
   shield: ["take from one account", "kill", "put into the other", "true: closing time"],
   signal: ["waiting: 2", "web starts", "mail starts", "late starts"],
   "spawn-and-join": ["3 squared", "2 squared", "1 squared", "sum 14"],
+  "spawn-ready": ["service listens on 8080 and is blocked", "not started: the address is in use"],
+  "task-local": [
+    "[a] query",
+    "[a/retry] query again",
+    "[a] answered",
+    "[b] query",
+    "[b/retry] query again",
+    "[b] answered",
+    "[none] idle",
+  ],
   timeout: [
     "undefined",
     "slow: cleaned up",
@@ -134,14 +145,14 @@ describe("examples", () => {
     }
   });
 
-  test("echo-server echoes, and Ctrl-C ends it", async () => {
+  test.concurrent("echo-server echoes, and Ctrl-C ends it", async () => {
     const child = spawn(process.execPath, [join(out, "examples/echo-server.js")], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     try {
       const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
       const { value: first } = await lines.next();
-      const port = Number(/^listening on 127\.0\.0\.1:(\d+)$/.exec(first)?.[1]);
+      const port = Number(/^listening on 127\.0\.0\.1:(\d+)$/.exec(String(first))?.[1]);
       const socket = connect(port, "127.0.0.1");
       socket.write("hello");
       const echoed = await new Promise<string>((resolve) =>
@@ -176,27 +187,40 @@ describe("the demo", () => {
     expect(table.get("tasks left")).toMatch(/^0 of \d/);
   };
 
-  test("loses nothing and leaves nothing", async () => {
-    const { code, stdout, stderr } = await node("examples/demo/main.js", "--seconds", "2", "--clients", "20");
+  test.concurrent("loses nothing and leaves nothing", async () => {
+    const { code, stdout, stderr } = await node(
+      "examples/demo/main.js",
+      "--seconds",
+      "1.5",
+      "--clients",
+      "20",
+    );
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expectClean(stdout);
     expect(Number(rows(stdout).get("sessions killed in mid-traffic"))).toBeGreaterThan(0);
   });
 
-  test("after Ctrl-C as well", async () => {
-    const child = spawn(process.execPath, [join(out, "examples/demo/main.js"), "--clients", "20"], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+  test.concurrent("after Ctrl-C as well", async () => {
+    const child = spawn(
+      process.execPath,
+      [join(out, "examples/demo/main.js"), "--seconds", "4", "--clients", "20"],
+      {
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
     let stdout = "";
+    let interrupted = false;
     child.stdout.on("data", (data) => {
       stdout += String(data);
-      if (stdout.includes("* killed tenant") && child.exitCode === null) child.kill("SIGINT");
+      if (interrupted || !stdout.includes("* killed tenant")) return;
+      interrupted = true;
+      child.kill("SIGINT");
     });
     expect(await new Promise((resolve) => child.once("close", resolve))).toBe(130);
     expectClean(stdout);
   });
 
-  test("says what is wrong with its arguments", async () => {
+  test.concurrent("says what is wrong with its arguments", async () => {
     const { code, stderr } = await node("examples/demo/main.js", "--clients", "none");
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining("usage: demo") });
   });
@@ -213,7 +237,7 @@ describe("documentation", () => {
     },
   );
 
-  test("README.md has a program that fits on a screen", () => {
+  test.concurrent("README.md has a program that fits on a screen", () => {
     const [first] = samples.filter(({ where }) => where.startsWith("README"));
     expect(first?.source.split("\n").length).toBeLessThanOrEqual(40);
   });

@@ -22,6 +22,8 @@ export interface Submission {
   readonly length: number;
   readonly offset: number;
   readonly opFlags: number;
+  /** Number of the registered buffer. */
+  readonly buffer: number;
 }
 
 /** What a script says instead of a result: the operation stays in flight until it is cancelled. */
@@ -53,6 +55,7 @@ const NOTHING: Submission = {
   length: 0,
   offset: 0,
   opFlags: 0,
+  buffer: 0,
 };
 
 export class ScriptedDriver implements IoDriver {
@@ -96,7 +99,8 @@ export class ScriptedDriver implements IoDriver {
     offset: number,
     opFlags: number,
   ): void {
-    const submission = { handle, opcode, fd, address, length, offset, opFlags };
+    const buffer = handle.bufferIndex;
+    const submission = { handle, opcode, fd, address, length, offset, opFlags, buffer };
     this.submitted++;
     this.log.push(submission);
     this.queue.push(() => this.serve(submission));

@@ -1,0 +1,77 @@
+// Writes docs/conformance.md: which cases of the conformance list have a test that names them.
+// `--check` compares instead and fails when the page is out of date.
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+
+const sections = {
+  A: ["spawn and task life cycle", "01 02 03 04 05 07 08 09 10 11 12 13 14 16 17 18 19 20 22"],
+  B: [
+    "kill: delivery, propagation, idempotence",
+    "01 02 03 05 06 07 08 09 10 11 13 14 15 16 17 18 19 20 21 22 23 24 25 27 28 29 30 31",
+  ],
+  C: ["finally and clean-up", "01 02 03 04 05 06 07 08 09 10 11 13 14 15 16 17"],
+  H: ["coordinator", "01 02 03 05 06 07 08 09 10 11 12 13 14 15"],
+  P: ["native io", "01 04 05 06 07 08 09 10 11 12 13 15 16 17 18 19 20 21 22"],
+};
+
+/** What a case still lacks, although a test may prove the rest of it. */
+const missing = {
+  C06: "a bare `finally` that throws over an error loses the first one: the language drops it. `defer`, `group` and kills keep both",
+  C17: "`Symbol.asyncDispose`: `killAndWait` is the awaited form until then",
+  P12: "multishot operations are not built yet",
+  P13: "provided buffers are not built yet",
+  P18: "linked operations are not built yet",
+  P20: "the fall-back to a portable driver: there is none yet; the error that names the cause is tested",
+  P21: "a second way to run an operation the kernel does not know: there is none yet; the error is tested",
+};
+
+const named = new Map();
+for (const file of readdirSync(`${root}test`, { recursive: true, encoding: "utf8" }).sort()) {
+  if (!file.endsWith(".test.ts")) continue;
+  const text = readFileSync(`${root}test/${file}`, "utf8");
+  for (const [, todo, ids] of text.matchAll(
+    /\b(?:test|describe|it)(\.todo)?(?:\.\w+\([^)]*\))?\(\s*["'`]((?:[A-Z]\d\d[ ,]+)+)/g,
+  )) {
+    if (todo !== undefined) continue;
+    for (const id of ids.match(/[A-Z]\d\d/g)) {
+      if (!named.has(id)) named.set(id, new Set());
+      named.get(id).add(`test/${file}`);
+    }
+  }
+}
+
+const lines = [
+  "# Conformance",
+  "",
+  "Which cases of the conformance list are proven by a test that names them. The list says, for each id, what must",
+  "follow when something happens. This page is written by `node scripts/conformance.mjs`.",
+];
+let unproven = 0;
+for (const [letter, [title, numbers]] of Object.entries(sections)) {
+  lines.push("", `## ${letter}: ${title}`, "", "| id | proven in | not yet |", "|---|---|---|");
+  for (const number of numbers.split(" ")) {
+    const id = letter + number;
+    const files = [...(named.get(id) ?? [])].map((file) => `\`${file}\``).join(", ");
+    if (files === "" && missing[id] === undefined) unproven++;
+    lines.push(`| ${id} | ${files || "–"} | ${missing[id] ?? ""} |`);
+  }
+}
+lines.push(
+  "",
+  "Not in a section above, and the reason: durations below zero are refused with a typed error instead of being taken",
+  "for zero (F04); a `within` limit cuts through shields too, because it is the last resort (G08).",
+  "",
+);
+const page = lines.join("\n");
+if (unproven > 0) {
+  console.error(`${unproven} cases have neither a test nor a reason`);
+  process.exitCode = 1;
+}
+if (process.argv.includes("--check")) {
+  if (readFileSync(`${root}docs/conformance.md`, "utf8") !== page) {
+    console.error("docs/conformance.md is out of date: run node scripts/conformance.mjs");
+    process.exitCode = 1;
+  }
+} else writeFileSync(`${root}docs/conformance.md`, page);
