@@ -192,9 +192,9 @@ async function output<T>(file: string, args: readonly string[]): Promise<T> {
     const { stdout } = await run(file, args);
     return JSON.parse(stdout) as T;
   } catch (error) {
-    const { stderr } = error as { stderr?: string };
+    const { stderr, code, signal } = error as { stderr?: string; code?: unknown; signal?: unknown };
     if (stderr === undefined) throw error;
-    throw new Error(`${file} ${args.join(" ")} failed:\n${stderr}`);
+    throw new Error(`${file} ${args.join(" ")} ended with ${signal ?? code}:\n${stderr}`);
   }
 }
 

@@ -1,5 +1,7 @@
 /** A group waits for its work but not for its daemons; a detached task outlives its spawner. */
-import { group, never, op, run, self, sleep, spawn } from "cooperator";
+import { group, never, op, run, Signal, self, sleep, spawn } from "cooperator";
+
+const closing = new Signal({ name: "closing time" });
 
 const heartbeat = op(function* heartbeat() {
   try {
@@ -10,7 +12,7 @@ const heartbeat = op(function* heartbeat() {
 });
 
 const audit = op(function* audit() {
-  yield* sleep("50 millis");
+  yield* closing.wait();
   console.log("audit: done, after its spawner");
 });
 
@@ -26,6 +28,7 @@ const work = op(function* work() {
 
 const program = op(function* program() {
   const detached = yield* spawn(work()).join();
+  closing.notify();
   yield* detached.join();
 });
 

@@ -27,8 +27,10 @@ const program = op(function* program() {
     const task = spawn(reader(port));
     using socket = yield* listener.accept();
     yield* socket.sendAll(Buffer.from(greeting));
-    yield* sleep("20 millis");
-    task.kill("enough");
+    if (greeting === "") {
+      yield* sleep("20 millis");
+      task.kill("enough");
+    }
     const exit = yield* task.settled();
     console.log(`exit: ${exit.status}`);
   }

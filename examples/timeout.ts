@@ -19,7 +19,7 @@ const program = op(function* program() {
   }
 
   // One end for several steps: whatever the first takes is not there for the second.
-  const end = now() + 30;
+  const end = now() + 400;
   try {
     yield* deadline(end, sleep("10 millis"));
     console.log("the first step was in time");

@@ -47,6 +47,12 @@ export interface Shared {
   readonly pool: BufferPool;
   /** Replies sent. */
   answered: number;
+  /** Clients that are expected. */
+  readonly clients: number;
+  /** Notified when so many sessions have begun. */
+  readonly crowded: Signal;
+  /** Sessions begun so far. */
+  begun: number;
 }
 
 /** Runs the tenants, each under a supervisor, until it is killed. */
@@ -80,6 +86,7 @@ const acceptor = op(function* acceptor(tenant: Tenant, shared: Shared) {
 const session = op(function* session(socket: Socket, tenant: Tenant, shared: Shared) {
   const task = self();
   tenant.sessions.add(task);
+  if (++shared.begun === shared.clients) shared.crowded.notify();
   // In the reverse order, and whatever happens: the goodbye, the close, the entry in the set.
   defer(() => tenant.sessions.delete(task));
   defer(socket.close());

@@ -1,6 +1,19 @@
 /** The course of the demo: start everything, kill a tenant now and then, shut down. */
 import { join } from "node:path";
-import { defer, dumpTree, group, now, op, self, sleep, sleepUntil, spawn, type Task } from "cooperator";
+import {
+  defer,
+  dumpTree,
+  group,
+  now,
+  op,
+  Signal,
+  self,
+  sleep,
+  sleepUntil,
+  spawn,
+  type Task,
+  timeout,
+} from "cooperator";
 import { BufferPool, ioStatistics, open } from "cooperator/io";
 import { Journal } from "./journal.ts";
 import type { ClientRecord } from "./load.ts";
@@ -44,7 +57,8 @@ export const service = op(function* service(plan: Plan, outcome: Outcome, screen
   const pool = new BufferPool({ size: 1024, count: plan.clients + 64 });
   outcome.journal = journal;
   outcome.pool = pool;
-  const shared: Shared = { journal, pool, answered: 0 };
+  const crowded = new Signal({ name: "all clients" });
+  const shared: Shared = { journal, pool, answered: 0, clients: plan.clients, crowded, begun: 0 };
   const tenants = TENANTS.map((name) => new Tenant(name));
 
   spawn(journal.run(), { name: "journal" });
@@ -55,11 +69,11 @@ export const service = op(function* service(plan: Plan, outcome: Outcome, screen
     name: "load",
   });
   const view = spawn(watch(screen, shared, self()), { name: "view" });
-
   const started = now();
   defer(() => {
     if (outcome.traffic === 0) outcome.traffic = performance.now() - started;
   });
+  yield* timeout("20 seconds", crowded.wait());
   yield* sleep(plan.seconds * 1000 * 0.2);
   const rounds = Math.max(1, Math.floor(plan.seconds * 0.8));
   for (let round = 0; round < rounds; round++) {

@@ -19,7 +19,7 @@ export abstract class Coordinated extends Embedded {
   task: Task | null = null;
   /** @internal */ satisfied = false;
 
-  /** @internal Called once when it is this link's turn; it has already left the FIFO. */
+  /** Called once when it is this link's turn; it has already left the FIFO. */
   abstract grant(): void;
   /** @internal The link has been put into the FIFO of another coordinator. */
   abstract moved(to: Coordinator): void;

@@ -46,7 +46,7 @@ class SignalWait extends Wait<void> {
     this.signal = signal;
   }
   override describe(): string {
-    return `wait for ${this.signal.name}`;
+    return this.signal.name;
   }
   protected override begin(): boolean {
     if (this.signal.signaled) return true;

@@ -42,10 +42,14 @@ export abstract class Wait<A> extends Coordinated implements Operation<A>, Itera
 
   /** What the task waits for, in words, for dumps and reports. */
   abstract describe(): string;
-  /** @internal */ protected abstract begin(task: Task): boolean;
-  /** @internal */ protected abstract finish(task: Task): A;
-  /** @internal */ abstract abort(): boolean;
-  /** @internal */ rollback(): void {}
+  /** The task has reached the wait: finish at once (true), or arrange for a later {@link grant} (false). */
+  protected abstract begin(task: Task): boolean;
+  /** The task goes on: the result, or an error. */
+  protected abstract finish(task: Task): A;
+  /** A kill wants the task, at most once: leave every queue (true), or promise a {@link grant} soon (false). */
+  abstract abort(): boolean;
+  /** The wait was satisfied and the kill won all the same: hand back what it was given. */
+  rollback(): void {}
 
   [Symbol.iterator](): Iterator<unknown, A, unknown> {
     return this;
@@ -108,7 +112,7 @@ export abstract class Wait<A> extends Coordinated implements Operation<A>, Itera
   /** @internal Something the task had to outlive is gone; only the wait for that cares. */
   drained(): void {}
 
-  /** @internal Satisfied: the task runs again. */
+  /** Satisfied: the task runs again. */
   override grant(): void {
     this.satisfied = true;
     const task = this.task;

@@ -480,8 +480,9 @@ describe("P19 many operations and kills at random", () => {
         // Some were met while the kernel had the operation, most when it had just completed.
         expect(cancels).toBeGreaterThan(100);
         const rings = ringInfos();
-        expect(rings).toHaveLength(1);
-        const [{ SqHead, SqTail, CqHead, CqTail }] = rings;
+        // Node has rings of its own from 22 on; ours was opened last.
+        expect(rings.length).toBeGreaterThan(0);
+        const { SqHead, SqTail, CqHead, CqTail } = rings[rings.length - 1]!;
         expect(SqHead).toBe(SqTail);
         expect(CqHead).toBe(CqTail);
       },
@@ -497,7 +498,7 @@ describe("P19 many operations and kills at random", () => {
   /** What the kernel says of the rings of this process. */
   function ringInfos(): Record<string, number>[] {
     const found: Record<string, number>[] = [];
-    for (const fd of readdirSync("/proc/self/fd")) {
+    for (const fd of readdirSync("/proc/self/fd").sort((a, b) => Number(a) - Number(b))) {
       let target = "";
       try {
         target = readlinkSync(`/proc/self/fd/${fd}`);

@@ -21,7 +21,7 @@ interface Report {
 }
 
 function reportOf({ stdout, stderr, code }: Ended): Report {
-  expect(stderr.replaceAll(/^\(node:\d+\) ExperimentalWarning.*\n|^\(Use .*\n/gm, "")).toBe("");
+  expect(stderr.replaceAll(/^\(node:\d+\) (?:\[\w+\] )?\w+Warning.*\n|^\(Use .*\n/gm, "")).toBe("");
   expect(code).toBe(0);
   return JSON.parse(stdout) as Report;
 }

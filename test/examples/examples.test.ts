@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
+/** Far more than anything here takes, for machines that are busy. */
+const TIMEOUT = 60_000;
 /** Where everything is compiled to: inside the package, so that "cooperator" is found. */
 let out = "";
 
@@ -49,7 +51,7 @@ beforeAll(() => {
   const compiler = join(root, "node_modules/typescript/bin/tsc");
   const { stdout, status } = spawnSync(process.execPath, [compiler, "-p", config], { encoding: "utf8" });
   expect({ stdout, status }).toEqual({ stdout: "", status: 0 });
-});
+}, TIMEOUT);
 
 afterAll(() => rmSync(out, { recursive: true, force: true }));
 
@@ -64,7 +66,7 @@ function node(file: string, ...args: string[]): Promise<Ended> {
     const child: ChildProcess = execFile(
       process.execPath,
       [join(out, file), ...args],
-      { timeout: 15_000 },
+      { timeout: TIMEOUT },
       (_error, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }),
     );
   });
@@ -122,7 +124,7 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-describe("examples", () => {
+describe("examples", { timeout: TIMEOUT }, () => {
   test.concurrent.each(Object.entries(outputs))("%s prints what it says", async (name, lines) => {
     const { code, stdout, stderr } = await node(`examples/${name}.js`);
     expect({ code, lines: stdout.split("\n").slice(0, -1), stderr }).toEqual({ code: 0, lines, stderr: "" });
@@ -170,7 +172,7 @@ describe("examples", () => {
   });
 });
 
-describe("the demo", () => {
+describe("the demo", { timeout: TIMEOUT }, () => {
   const rows = (stdout: string): Map<string, string> =>
     new Map(
       stdout
@@ -226,7 +228,7 @@ describe("the demo", () => {
   });
 });
 
-describe("documentation", () => {
+describe("documentation", { timeout: TIMEOUT }, () => {
   test.concurrent.each(samples.map((sample) => [sample.where, sample] as const))(
     "%s runs",
     async (where, { prints }) => {

@@ -1,5 +1,5 @@
 /** Closing: with operations in flight, twice, by a kill, by the end of a block. */
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { ClosedError, never, op, self, spawn } from "../../src/coordinator/index.ts";
 import {
@@ -20,10 +20,12 @@ import {
   sendAll,
   setupAccept,
   setupClose,
+  setupOpen,
   setupRecv,
+  setupSocket,
   write,
 } from "../../src/io/index.ts";
-import { OP_ACCEPT, OP_ASYNC_CANCEL, OP_CLOSE, OP_READ } from "../../src/native/layout.ts";
+import { O_CLOEXEC, OP_ACCEPT, OP_ASYNC_CANCEL, OP_CLOSE, OP_READ } from "../../src/native/layout.ts";
 import { exhaustive } from "../support/harness.ts";
 import {
   expectError,
@@ -371,6 +373,27 @@ describe("the end of a block", () => {
       while (ioCounts().inflight > 0) yield* nop();
       expect(openDescriptors()).toEqual(before);
     });
+  });
+});
+
+test("R09 no descriptor is inherited by a child process", async () => {
+  await runIo(function* () {
+    const listener = yield* listenOn("127.0.0.1:0");
+    const near = yield* connectTo(listener.localAddress!);
+    const far = yield* accept(listener);
+    const handle = new Handle();
+    setupAccept(handle, listener);
+    yield* connectTo(listener.localAddress!);
+    const accepted = adoptSocket(yield* handle);
+    setupOpen(handle, "/dev/null");
+    const opened = adoptFile(yield* handle);
+    setupSocket(handle, "unix");
+    const made = adoptSocket(yield* handle);
+    for (const each of [listener, near, far, accepted, opened, made, yield* open("/dev/null", "a+")]) {
+      const info = readFileSync(`/proc/self/fdinfo/${each.fd}`, "utf8");
+      const flags = Number.parseInt(/^flags:\s+(\d+)/m.exec(info)![1], 8);
+      expect(flags & O_CLOEXEC).toBe(O_CLOEXEC);
+    }
   });
 });
 

@@ -630,20 +630,10 @@ describe("numbers of descriptors from elsewhere", () => {
           return false;
         }
       });
-      expect(rings.length).toBeGreaterThan(0);
-      const wrong = [
-        -1,
-        1.5,
-        Number.NaN,
-        2 ** 31,
-        2 ** 32,
-        "1",
-        null,
-        undefined,
-        number,
-        mine.fd,
-        Number(rings[0]),
-      ];
+      // Node has rings of its own from 22 on; ours was opened last.
+      const ring = Math.max(...rings.map(Number));
+      expect(ring).toBeGreaterThan(0);
+      const wrong = [-1, 1.5, Number.NaN, 2 ** 31, 2 ** 32, "1", null, undefined, number, mine.fd, ring];
       for (const value of wrong) {
         for (const adopt of [adoptFile, adoptSocket]) {
           expectError(

@@ -112,6 +112,18 @@ describe.concurrent("U06 clean-up that hangs", () => {
     expect(stderr).toMatch(/wait for acquire of the impossible in hang < .*served/);
   });
 
+  test("U06 so is one that waits for io, which is cancelled", async () => {
+    const child = startChild("main", "hang in io");
+    await child.printed("ready");
+    child.signal("SIGINT");
+    const { code, stdout, stderr } = await child.ended;
+    expect(code).toBe(130);
+    expect(stdout).toBe("ready\ncleaning\nexit failed\n");
+    expect(stderr).toMatch(
+      /program#1 did not stop in time; it was in wait for accept on socket \d+ \(127\.0\.0\.1:/,
+    );
+  });
+
   test("U06 so is a shield, which the kill could not even reach", async () => {
     const child = startChild("main", "hang in a shield");
     await child.printed("ready");

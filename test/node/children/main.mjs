@@ -60,12 +60,18 @@ const programs = {
   *hang() {
     yield* served(never(), hang);
   },
+  *"hang in io"() {
+    const listener = yield* listenOn("127.0.0.1:0");
+    yield* served(never(), function* hang() {
+      yield* accept(listener);
+    });
+  },
   *"hang for long"() {
     yield* served(never(), hang);
   },
   *"hang in a shield"() {
-    // Something that may still happen: without it there would be nothing to wait for.
-    spawn(sleep("1 hour"));
+    // Something of Node's may still happen: without it there would be nothing to wait for.
+    interval = setInterval(() => {}, 1_000_000);
     console.log("ready");
     yield* shield(hang());
   },
@@ -89,10 +95,13 @@ const programs = {
 
 const options = {
   hang: { grace: 40 },
+  "hang in io": { grace: 40 },
   "hang for long": { grace: "1 hour" },
   "hang in a shield": { grace: 40 },
   "fails in clean-up": { grace: 1000 },
 };
+let interval = null;
 const signals = process.argv[4] === undefined ? {} : { signals: [process.argv[4]] };
 const exit = await main(programs[mode], { name: "program", ...options[mode], ...signals });
+clearInterval(interval);
 console.log(`exit ${exit.status}`);
