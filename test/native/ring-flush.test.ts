@@ -127,6 +127,8 @@ describe("wait", () => {
     new DataView(time.buffer).setBigInt64(k.TIMESPEC_NSEC, 1_000_000n, true);
     ring.queue(k.OP_TIMEOUT, 7, { [k.SQE_WORD_FD]: -1, ...address(time), [k.SQE_WORD_LEN]: 1 });
     expect(ring.native.wait(1, 1, 1_000_000_000)).toBe(1);
+    // A signal ends the wait early, and what was submitted is all it then tells of.
+    for (let round = 0; ring.ready === 0 && round < 100; round++) ring.native.wait(0, 1, 20_000_000);
     expect(ring.reap()).toEqual([{ userData: 7, res: -ETIME, flags: 0 }]);
   });
 });
