@@ -13,13 +13,19 @@ const allowed: Record<string, readonly string[]> = {
   time: ["coordinator", "handle"],
   native: ["coordinator"],
   io: ["coordinator", "handle", "time", "native"],
-  testing: ["coordinator", "handle", "time", "io"],
-  node: ["coordinator", "handle", "time", "io"],
-  ".": ["coordinator", "time", "node"],
+  sync: ["coordinator", "time"],
+  async: ["coordinator", "time"],
+  effect: ["coordinator", "async", "effect"],
+  testing: ["coordinator", "handle", "time", "io", "native", "sync"],
+  node: ["coordinator", "handle", "time", "io", "async"],
+  ".": ["coordinator", "time", "sync", "async", "node"],
 };
 
 /** Folders that run without Node: in a browser, on a simulated driver. */
-const withoutNode = ["coordinator", "handle", "time", "testing"];
+const withoutNode = ["coordinator", "handle", "time", "sync", "testing"];
+
+/** Folders that stand on a package the user brings. */
+const optionalPeers = ["effect: effect"];
 
 interface Import {
   readonly file: string;
@@ -68,8 +74,11 @@ test("kernel, handles, time and testing need no Node API and no package", () => 
   expect(wrong).toEqual([]);
 });
 
-test("nothing at run time comes from another package", () => {
-  const foreign = all.filter(({ target }) => !(target in allowed) && !target.startsWith("node:"));
+test("nothing at run time comes from another package, optional peers apart", () => {
+  const foreign = all.filter(
+    ({ folder, target }) =>
+      !(target in allowed) && !target.startsWith("node:") && !optionalPeers.includes(`${folder}: ${target}`),
+  );
   expect(foreign).toEqual([]);
 });
 

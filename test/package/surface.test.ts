@@ -8,6 +8,9 @@ const entries = {
   "./handle": () => import("../../src/handle/index.ts"),
   "./time": () => import("../../src/time/index.ts"),
   "./io": () => import("../../src/io/index.ts"),
+  "./sync": () => import("../../src/sync/index.ts"),
+  "./async": () => import("../../src/async/index.ts"),
+  "./effect": () => import("../../src/effect/index.ts"),
   "./testing": () => import("../../src/testing/index.ts"),
 };
 

@@ -1,0 +1,2 @@
+/** Bridges to the rest of JavaScript: promises, async functions, AbortSignal, async iterables, events. */
+export {};

@@ -1,0 +1,2 @@
+/** Synchronisation between tasks: locks, events, channels, and waiting for the first of several. */
+export {};
