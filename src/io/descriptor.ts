@@ -157,7 +157,7 @@ export class Descriptor extends Embedded {
   }
 }
 
-const BACKGROUND = new Kind<unknown>({ syscall: "close", setup: () => -1, convert() {} });
+const BACKGROUND = new Kind<unknown>({ syscall: "close", setup: () => 0, convert() {} });
 
 /** An operation that belongs to no task. */
 function background(

@@ -47,6 +47,11 @@ export interface IoDriver extends Driver {
     ioprio: number,
     extra: number,
   ): void;
+  /**
+   * Sets two more words of the operation that was just submitted: a 64-bit number that is no exact double,
+   * or an address beyond those {@link submit} takes.
+   */
+  setWide(word: number, low: number, high: number): void;
   /** Called when something was queued that may be outside of a turn: a cancel, a close. */
   onQueued: (() => void) | null;
   /** Asks for the end of `handle`'s operation; one more completion is then due. */

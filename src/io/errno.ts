@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import { getSystemErrorMap } from "node:util";
 import { brand, CoopError } from "../coordinator/errors.ts";
 
+export const ENOENT = 2;
 export const EINTR = 4;
 export const EIO = 5;
 export const EBADF = 9;
@@ -11,13 +12,20 @@ export const ENOMEM = 12;
 export const EFAULT = 14;
 export const EBUSY = 16;
 export const EINVAL = 22;
+export const ENOSPC = 28;
 export const EPIPE = 32;
+export const ERANGE = 34;
+export const ENODATA = 61;
+export const EOVERFLOW = 75;
 export const ETIMEDOUT = 110;
+export const EDQUOT = 122;
 export const ECANCELED = 125;
 
 /** Where a failure happened; both are optional in Node's errors too. */
 export interface IoErrorDetails {
   readonly path?: string | undefined;
+  /** The second path of a rename or a link. */
+  readonly dest?: string | undefined;
   readonly address?: string | undefined;
   readonly port?: number | undefined;
 }
@@ -28,6 +36,7 @@ export class IoError extends CoopError {
   readonly errno: number;
   readonly syscall: string;
   readonly path: string | undefined;
+  readonly dest: string | undefined;
   readonly address: string | undefined;
   readonly port: number | undefined;
 
@@ -37,7 +46,7 @@ export class IoError extends CoopError {
       otherErrors.get(result) ?? [`E${-result}`, "unknown error"];
     const at =
       details?.path !== undefined
-        ? ` '${details.path}'`
+        ? ` '${details.path}'${details.dest === undefined ? "" : ` -> '${details.dest}'`}`
         : details?.address !== undefined
           ? ` ${details.address}${details.port === undefined ? "" : `:${details.port}`}`
           : "";
@@ -45,6 +54,7 @@ export class IoError extends CoopError {
     this.errno = result;
     this.syscall = syscall;
     this.path = details?.path;
+    this.dest = details?.dest;
     this.address = details?.address;
     this.port = details?.port;
   }

@@ -62,6 +62,8 @@ export class Handle extends BaseHandle {
   bytes: Bytes | null = null;
   /** Our bytes, where the caller's cannot be handed to the kernel, or for a path or an address. */
   private room: Block | null = null;
+  /** @internal Several of the caller's byte arrays, for the operations that take them. */
+  parts: readonly Bytes[] | null = null;
   /** @internal Number of the registered buffer, for opcodes that take one. */
   bufferIndex = 0;
   /** @internal Reads from the current position: what it got cannot be read again. */
@@ -106,6 +108,7 @@ export class Handle extends BaseHandle {
     }
     this.special = 0;
     this.bufferIndex = 0;
+    this.parts = null;
     this.io = io;
     this.kind = kind;
     this.descriptor = descriptor;
@@ -139,6 +142,11 @@ export class Handle extends BaseHandle {
     return block;
   }
 
+  /** @internal What the kernel writes to the block is copied to the caller's bytes at the end. */
+  copyOut(): void {
+    this.special |= COPY_OUT;
+  }
+
   /** @internal Handed to the driver by a setup form. */
   started(): void {
     this.expected = 1;
@@ -166,6 +174,7 @@ export class Handle extends BaseHandle {
     this.room = null;
     this.special = 0;
     this.bytes = null;
+    this.parts = null;
   }
 
   /** @internal The blocking form was not run with `yield*`: `task` goes on without it, and nobody waits. */
@@ -218,6 +227,7 @@ export class Handle extends BaseHandle {
   /** @internal All completions are in. */
   finished(result: number): void {
     let outcome = result;
+    if (result < 0 && this.kind !== null && this.kind.failed !== null) this.kind.failed(this, result);
     if (this.special !== 0) {
       outcome = this.settle(result);
       if ((this.special & CONTINUE) !== 0) {
@@ -305,6 +315,7 @@ export class Handle extends BaseHandle {
   }
 
   private copy(block: Block, count: number): number {
+    if (this.parts !== null) return scatter(block.bytes, this.parts, count);
     const bytes = this.bytes!;
     // The caller may have detached its buffer meanwhile; the bytes have nowhere to go.
     if (bytes.byteLength < count) return -EFAULT;
@@ -317,6 +328,19 @@ export class Handle extends BaseHandle {
     this.timer.length = length;
     this.special |= TIMER;
   }
+}
+
+/** Copies `count` bytes of `from` to `parts`, filling one after the other. */
+function scatter(from: Uint8Array, parts: readonly Bytes[], count: number): number {
+  let done = 0;
+  for (const part of parts) {
+    if (done === count) return count;
+    const length = Math.min(part.byteLength, count - done);
+    part.set(from.subarray(done, done + length));
+    done += length;
+  }
+  // A buffer was detached meanwhile: its bytes have nowhere to go.
+  return done < count ? -EFAULT : count;
 }
 
 /** Cancels a handle's operation when its time is up. */

@@ -15,15 +15,18 @@ import type { Descriptor } from "./descriptor.ts";
 import { EFAULT, EIO, ETIMEDOUT, IoError, type IoErrorDetails } from "./errno.ts";
 import { GOES_ON, Handle, type IoOptions, type Reclaim } from "./handle.ts";
 import { currentIo, type Io, ioOf } from "./io.ts";
-import type { Bytes } from "./memory.ts";
+import { type Bytes, lengthOf } from "./memory.ts";
 
-/** What the setup of a kind returns when it has queued the operation. */
-export const QUEUED = -1;
+/** What the setup of a kind returns when it has queued the operation: no count, and no errno. */
+export const QUEUED = -0x2000_0000;
 
 export interface KindSource<A> {
   /** The system call's name, for errors and dumps. */
   readonly syscall: string;
-  /** Queues the operation and gives {@link QUEUED}, or gives a result, from 0 up, when none is needed. */
+  /**
+   * Queues the operation and gives {@link QUEUED}, or gives a result when none is needed: from 0 up, or the
+   * -errno of an error that is known already.
+   */
   readonly setup: (io: Io, handle: Handle, operation: IoOperation<A>) => number;
   /** What the caller gets for a result from 0 up. */
   readonly convert: (result: number, operation: IoOperation<A>, io: Io) => A;
@@ -31,6 +34,8 @@ export interface KindSource<A> {
   readonly reclaim?: Reclaim;
   /** What an error says about the operation, beside what the descriptor knows. */
   readonly details?: (operation: IoOperation<A>) => IoErrorDetails | undefined;
+  /** Called when an operation has failed, whoever waits for it. */
+  readonly failed?: (handle: Handle, result: number) => void;
   /** For kinds that write all of something: what becomes of the descriptor when only `sent` bytes went out. */
   readonly cutShort?: (operation: IoOperation<A>, sent: number) => void;
 }
@@ -42,6 +47,7 @@ export class Kind<A> {
   readonly convert: (result: number, operation: IoOperation<A>, io: Io) => A;
   readonly reclaim: Reclaim | null;
   readonly details: ((operation: IoOperation<A>) => IoErrorDetails | undefined) | null;
+  readonly failed: ((handle: Handle, result: number) => void) | null;
   readonly cutShort: ((operation: IoOperation<A>, sent: number) => void) | null;
 
   constructor(source: KindSource<A>) {
@@ -50,6 +56,7 @@ export class Kind<A> {
     this.convert = source.convert;
     this.reclaim = source.reclaim ?? null;
     this.details = source.details ?? null;
+    this.failed = source.failed ?? null;
     this.cutShort = source.cutShort ?? null;
   }
 }
@@ -124,6 +131,7 @@ export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknow
     }
     if (result !== QUEUED) {
       io.give(handle);
+      if (result < 0) throw this.error(result);
       return { done: true, value: kind.convert(result, this, io) };
     }
     handle.block(task);
@@ -206,7 +214,8 @@ export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknow
     this.sent += result;
     if (this.sent >= this.total) return result;
     // The rest is gone when the caller has detached its buffer; nothing at all never comes to an end.
-    if (this.bytes!.byteLength !== this.total) return -EFAULT;
+    const length = this.bytes === null ? lengthOf(this.argument as readonly Bytes[]) : this.bytes.byteLength;
+    if (length !== this.total) return -EFAULT;
     return result === 0 ? -EIO : GOES_ON;
   }
 

@@ -60,6 +60,7 @@ export class Io {
     handle.state = IDLE;
     handle.descriptor = null;
     if (handle.bytes !== null) handle.bytes = null;
+    if (handle.parts !== null) handle.parts = null;
     if (this.freeCount >= POOL_MAX) {
       this.driver.forget(handle);
       return;

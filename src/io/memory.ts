@@ -157,6 +157,13 @@ export function checkBytes(value: unknown, what: string): Bytes {
   return value;
 }
 
+/** Bytes of all `parts` together. */
+export function lengthOf(parts: readonly Bytes[]): number {
+  let length = 0;
+  for (const part of parts) length += part.byteLength;
+  return length;
+}
+
 /** The count of an operation on no bytes: 0, unless they have gone since it was made. */
 export function countOfNone(bytes: Bytes, what: string): number {
   checkBytes(bytes, what);

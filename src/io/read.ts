@@ -5,13 +5,10 @@ import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { type Bytes, checkBytes, countOfNone } from "./memory.ts";
-import { CURRENT, positionOf } from "./position.ts";
+import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
 import { keepReceived } from "./recv.ts";
 
-export interface ReadOptions extends IoOptions {
-  /** Byte of the file to begin at; by default where the last read or write ended, as for a pipe. */
-  readonly position?: number;
-}
+export interface ReadOptions extends IoOptions, PositionOptions {}
 
 /**
  * Queues a read and returns at once; its completion releases the handle's coordinator. `into` is held until
@@ -21,7 +18,7 @@ export interface ReadOptions extends IoOptions {
  * @see {@link read} to wait. pread(2).
  */
 export function setupRead(handle: Handle, file: Descriptor, into: Bytes, options?: ReadOptions): void {
-  new IoOperation(READ, file, checkBytes(into, "read"), positionOf(options), null, options).setUp(handle);
+  readOperation(file, into, options).setUp(handle);
 }
 
 /**
@@ -30,7 +27,14 @@ export function setupRead(handle: Handle, file: Descriptor, into: Bytes, options
  * @throws {IoError} what pread(2) says. @throws {DeadlineError} when `options.timeout` was over first.
  */
 export function read(file: Descriptor, into: Bytes, options?: ReadOptions): Operation<number> {
-  return new IoOperation(READ, file, checkBytes(into, "read"), positionOf(options), null, options);
+  return readOperation(file, into, options);
+}
+
+function readOperation(file: Descriptor, into: Bytes, options: ReadOptions | undefined): IoOperation<number> {
+  const position = positionOf(options);
+  checkBytes(into, "read");
+  if (typeof position === "number") return new IoOperation(READ, file, into, position, null, options);
+  return new IoOperation(READ, file, into, WIDE, position, options);
 }
 
 const READ: Kind<number> = new Kind({
@@ -47,6 +51,7 @@ const READ: Kind<number> = new Kind({
     if (fixed !== -1) handle.bufferIndex = fixed;
     const opcode = fixed === -1 ? OP_READ : OP_READ_FIXED;
     io.driver.submit(handle, opcode, file.number, address, into.byteLength, position, 0, 0, 0);
+    if (position === WIDE) setWidePosition(io, operation.argument as bigint);
     return QUEUED;
   },
   convert: (result) => result,

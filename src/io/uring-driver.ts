@@ -43,9 +43,31 @@ const OPCODES: readonly number[] = [
   abi.OP_WRITE,
   abi.OP_READ_FIXED,
   abi.OP_WRITE_FIXED,
+  abi.OP_READV,
+  abi.OP_WRITEV,
   abi.OP_FSYNC,
+  abi.OP_SYNC_FILE_RANGE,
+  abi.OP_FALLOCATE,
+  abi.OP_FTRUNCATE,
+  abi.OP_FADVISE,
   abi.OP_OPENAT,
+  abi.OP_OPENAT2,
   abi.OP_CLOSE,
+  abi.OP_STATX,
+  abi.OP_RENAMEAT,
+  abi.OP_UNLINKAT,
+  abi.OP_MKDIRAT,
+  abi.OP_LINKAT,
+  abi.OP_SYMLINKAT,
+  abi.OP_FSETXATTR,
+  abi.OP_SETXATTR,
+  abi.OP_FGETXATTR,
+  abi.OP_GETXATTR,
+  abi.OP_PIPE,
+  abi.OP_SPLICE,
+  abi.OP_TEE,
+  abi.OP_POLL_ADD,
+  abi.OP_WAITID,
   abi.OP_SOCKET,
   abi.OP_BIND,
   abi.OP_LISTEN,
@@ -100,6 +122,8 @@ export class UringDriver implements IoDriver, Alarm {
   /** SQEs that found no room, in order: 16 words each, from `stagedHead`. */
   private staged: Int32Array = new Int32Array(0);
   private stagedHead = 0;
+  /** Where the last SQE was written in `into`. */
+  private lastAt = 0;
   private stagedTail = 0;
 
   private submittedCount = 0;
@@ -196,6 +220,11 @@ export class UringDriver implements IoDriver, Alarm {
     );
   }
 
+  setWide(word: number, low: number, high: number): void {
+    this.into[this.lastAt + word] = low;
+    this.into[this.lastAt + word + 1] = high;
+  }
+
   cancel(handle: Handle): void {
     this.cancelCount++;
     const { index, generation } = handle;
@@ -235,6 +264,7 @@ export class UringDriver implements IoDriver, Alarm {
       this.sqTail = (this.sqTail + 1) | 0;
       this.queued++;
     } else at = this.stage();
+    this.lastAt = at;
     const words = this.into;
     words[at] = head;
     words[at + 1] = fd;

@@ -6,12 +6,10 @@ import type { Handle, IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { type Bytes, checkBytes, countOfNone } from "./memory.ts";
-import { CURRENT, positionOf } from "./position.ts";
+import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
 
-export interface WriteOptions extends IoOptions {
-  /** Byte of the file to begin at; by default where the last one ended, or the end for an appending file. */
-  readonly position?: number;
-}
+/** Without a position: where the last one ended, or the end for an appending file, whatever the position. */
+export interface WriteOptions extends IoOptions, PositionOptions {}
 
 /**
  * Queues a write and returns at once; its completion releases the handle's coordinator. The result is the
@@ -21,12 +19,12 @@ export interface WriteOptions extends IoOptions {
  * @see {@link write} and {@link writeAll} to wait. pwrite(2).
  */
 export function setupWrite(handle: Handle, file: Descriptor, bytes: Bytes, options?: WriteOptions): void {
-  new IoOperation(WRITE, file, checkBytes(bytes, "write"), positionOf(options), null, options).setUp(handle);
+  writeOperation(WRITE, "write", file, bytes, options).setUp(handle);
 }
 
 /** Writes and gives the count. A write that has begun is not undone by a kill. */
 export function write(file: Descriptor, bytes: Bytes, options?: WriteOptions): Operation<number> {
-  return new IoOperation(WRITE, file, checkBytes(bytes, "write"), positionOf(options), null, options);
+  return writeOperation(WRITE, "write", file, bytes, options);
 }
 
 /**
@@ -34,13 +32,25 @@ export function write(file: Descriptor, bytes: Bytes, options?: WriteOptions): O
  * broken for further writes; with a position the same bytes can simply be written again.
  */
 export function writeAll(file: Descriptor, bytes: Bytes, options?: WriteOptions): Operation<void> {
-  return new IoOperation(WRITE_ALL, file, checkBytes(bytes, "writeAll"), positionOf(options), null, options);
+  return writeOperation(WRITE_ALL, "writeAll", file, bytes, options);
+}
+
+function writeOperation<A>(
+  kind: Kind<A>,
+  what: string,
+  file: Descriptor,
+  bytes: Bytes,
+  options: WriteOptions | undefined,
+): IoOperation<A> {
+  const position = positionOf(options);
+  checkBytes(bytes, what);
+  if (typeof position === "number") return new IoOperation(kind, file, bytes, position, null, options);
+  return new IoOperation(kind, file, bytes, WIDE, position, options);
 }
 
 const WRITE: Kind<number> = new Kind({
   syscall: "write",
-  setup: (io, handle, operation) =>
-    queueWrite(io, handle, operation.descriptor!, operation.bytes!, operation.number),
+  setup: (io, handle, operation) => queueWrite(io, handle, operation, operation.bytes!, operation.number),
   convert: (result) => result,
 });
 
@@ -50,8 +60,8 @@ const WRITE_ALL: Kind<void> = new Kind<void>({
     const { bytes, sent, number } = operation;
     if (sent === 0) operation.total = bytes!.byteLength;
     const rest = sent === 0 ? bytes! : bytes!.subarray(sent);
-    const position = number === CURRENT ? CURRENT : number + sent;
-    const result = queueWrite(io, handle, operation.descriptor!, rest, position);
+    const position = number < 0 ? number : number + sent;
+    const result = queueWrite(io, handle, operation, rest, position);
     if (result === QUEUED) handle.continueWith(operation as IoOperation<unknown>);
     return result;
   },
@@ -61,7 +71,14 @@ const WRITE_ALL: Kind<void> = new Kind<void>({
   },
 });
 
-function queueWrite(io: Io, handle: Handle, file: Descriptor, bytes: Bytes, position: number): number {
+function queueWrite(
+  io: Io,
+  handle: Handle,
+  operation: IoOperation<unknown> | IoOperation<void> | IoOperation<number>,
+  bytes: Bytes,
+  position: number,
+): number {
+  const file = operation.descriptor!;
   if (file.brokenAt !== -1) file.checkWritable("write");
   if (bytes.byteLength === 0) return countOfNone(bytes, "write");
   const address = handle.pin(bytes, true);
@@ -69,5 +86,6 @@ function queueWrite(io: Io, handle: Handle, file: Descriptor, bytes: Bytes, posi
   if (fixed !== -1) handle.bufferIndex = fixed;
   const opcode = fixed === -1 ? OP_WRITE : OP_WRITE_FIXED;
   io.driver.submit(handle, opcode, file.number, address, bytes.byteLength, position, 0, 0, 0);
+  if (position === WIDE) setWidePosition(io, (operation.argument as bigint) + BigInt(operation.sent));
   return QUEUED;
 }

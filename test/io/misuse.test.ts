@@ -413,7 +413,7 @@ describe("bytes", () => {
 });
 
 describe("numbers, texts and options", () => {
-  const POSITIONS = [-1, -0.5, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, "5", 5n, null];
+  const POSITIONS = [-1, -0.5, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, "5", -5n, 1n << 63n, null];
 
   test.each(POSITIONS)("Q12 %s is no position", async (position) => {
     await runIo(function* () {
@@ -430,7 +430,7 @@ describe("numbers, texts and options", () => {
           thrownBy(call),
           UsageError,
           "COOP_POSITION",
-          /a position is a whole number from 0 to 2\^53 - 1, not .*; leave it out for the current one/,
+          /a position is a whole number from 0 to 2\^53 - 1, or a BigInt up to 2\^63 - 1, not .*; leave it out/,
         );
       }
     });

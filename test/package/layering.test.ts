@@ -38,16 +38,21 @@ function imports(): Import[] {
   for (const entry of readdirSync(src, { recursive: true, encoding: "utf8" })) {
     if (!entry.endsWith(".ts")) continue;
     const file = join(src, entry);
-    const folder = dirname(entry);
+    const folder = layerOf(dirname(entry));
     for (const match of readFileSync(file, "utf8").matchAll(/(?:from|import) "([^"]+)"/g)) {
       const specifier = match[1]!;
       const target = specifier.startsWith(".")
-        ? dirname(relative(src, resolve(dirname(file), specifier)))
+        ? layerOf(dirname(relative(src, resolve(dirname(file), specifier))))
         : specifier;
       found.push({ file: entry, folder, target });
     }
   }
   return found;
+}
+
+/** Subfolders belong to the layer they lie in. */
+function layerOf(folder: string): string {
+  return folder.startsWith(".") ? folder : folder.split("/")[0]!;
 }
 
 const all = imports();

@@ -24,6 +24,8 @@ export interface Submission {
   readonly opFlags: number;
   /** Number of the registered buffer. */
   readonly buffer: number;
+  /** What was added to it: a word, and the two halves of a 64-bit number from there. */
+  wide: readonly [word: number, low: number, high: number] | null;
 }
 
 /** What a script says instead of a result: the operation stays in flight until it is cancelled. */
@@ -56,6 +58,7 @@ const NOTHING: Submission = {
   offset: 0,
   opFlags: 0,
   buffer: 0,
+  wide: null,
 };
 
 export class ScriptedDriver implements IoDriver {
@@ -100,10 +103,14 @@ export class ScriptedDriver implements IoDriver {
     opFlags: number,
   ): void {
     const buffer = handle.bufferIndex;
-    const submission = { handle, opcode, fd, address, length, offset, opFlags, buffer };
+    const submission = { handle, opcode, fd, address, length, offset, opFlags, buffer, wide: null };
     this.submitted++;
     this.log.push(submission);
     this.queue.push(() => this.serve(submission));
+  }
+
+  setWide(word: number, low: number, high: number): void {
+    this.log.at(-1)!.wide = [word, low, high];
   }
 
   cancel(handle: Handle): void {
