@@ -65,12 +65,12 @@ export class Coordinator extends Embedded {
    * @throws {BrokenError} when the owner ended without releasing it.
    */
   acquire(): Operation<void> {
-    return new Acquire(this, false);
+    return new Acquire(this);
   }
 
   /** Waits until whoever holds it now, and everyone queued before, is done; keeps nothing. */
   flash(): Operation<void> {
-    return new Acquire(this, true);
+    return new Flash(this);
   }
 
   /**
@@ -114,14 +114,20 @@ export class Coordinator extends Embedded {
     for (; moved < most; moved++) {
       const node = this.waiters.shift()!;
       node.moved(target);
-      if (!target.isHeld) {
-        target.isHeld = true;
-        target.holder = node.task;
-        node.grant();
-      } else if (target.holder?.state === ENDED) node.fail(target.broken(target.holder));
-      else target.enqueue(node);
+      target.admit(node);
     }
     return moved;
+  }
+
+  /** @internal Gives it to `node` if it is free, and queues `node` if not; fails it when the owner is gone. */
+  admit(node: Coordinated): void {
+    const owner = this.holder;
+    if (!this.isHeld) {
+      this.isHeld = true;
+      this.holder = node.task;
+      node.grant();
+    } else if (owner !== null && owner.state === ENDED) node.fail(this.broken(owner));
+    else this.enqueue(node);
   }
 
   /**
@@ -180,37 +186,30 @@ export class Coordinator extends Embedded {
   }
 }
 
-/** The wait of `acquire` and `flash`. */
-class Acquire extends Wait<void> {
+/** @internal What all waits that acquire have in common; the subclass says what they give. */
+export abstract class Acquisition<A> extends Wait<A> {
   coordinator: Coordinator;
-  private readonly flash: boolean;
   private failure: unknown = null;
 
-  constructor(coordinator: Coordinator, flash: boolean) {
+  constructor(coordinator: Coordinator) {
     super();
     this.coordinator = coordinator;
-    this.flash = flash;
-  }
-
-  override describe(): string {
-    return `${this.flash ? "flash of" : "acquire of"} ${this.coordinator.name}`;
   }
 
   protected override begin(task: Task): boolean {
     const coordinator = this.coordinator;
-    if (this.flash ? !coordinator.held : coordinator.tryAcquire()) return true;
+    if (coordinator.tryAcquire()) return true;
     coordinator.check(task);
     coordinator.enqueue(this);
     return false;
   }
 
-  protected override finish(task: Task): void {
-    if (this.failure !== null) {
-      const failure = this.failure;
-      this.failure = null;
-      throw failure;
-    }
-    if (this.flash && this.satisfied) this.coordinator.handBack(task);
+  /** Throws when the owner ended without releasing it. */
+  protected checkAcquired(): void {
+    if (this.failure === null) return;
+    const failure = this.failure;
+    this.failure = null;
+    throw failure;
   }
 
   override abort(): boolean {
@@ -230,6 +229,34 @@ class Acquire extends Wait<void> {
 
   override moved(to: Coordinator): void {
     this.coordinator = to;
+  }
+}
+
+/** The wait of `acquire`. */
+class Acquire extends Acquisition<void> {
+  override describe(): string {
+    return `acquire of ${this.coordinator.name}`;
+  }
+  protected override finish(): void {
+    this.checkAcquired();
+  }
+}
+
+/** The wait of `flash`. */
+class Flash extends Acquisition<void> {
+  override describe(): string {
+    return `flash of ${this.coordinator.name}`;
+  }
+  protected override begin(task: Task): boolean {
+    const coordinator = this.coordinator;
+    if (!coordinator.held) return true;
+    coordinator.check(task);
+    coordinator.enqueue(this);
+    return false;
+  }
+  protected override finish(task: Task): void {
+    this.checkAcquired();
+    if (this.satisfied) this.coordinator.handBack(task);
   }
 }
 

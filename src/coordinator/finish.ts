@@ -3,7 +3,6 @@
  * drained, defers run, the exit is recorded, the parent is told, the joiners are woken. Its owner can thus
  * never end before it. Source: seeds X-01, X-02; design D5.
  */
-import type { Coordinator } from "./coordinator.ts";
 import type { EmbeddedList } from "./embedded-list.ts";
 import { combineErrors } from "./errors.ts";
 import type { Exit } from "./exit.ts";
@@ -11,6 +10,7 @@ import { Frame } from "./frame.ts";
 import type { Inflight } from "./inflight.ts";
 import { killChildren } from "./kill.ts";
 import { type Body, enter } from "./operation.ts";
+import type { Contended } from "./rare.ts";
 import { CancelScope, type Deferred, type Scope, ShieldScope } from "./scope.ts";
 import type { Task } from "./task.ts";
 import { ENDED } from "./task-state.ts";
@@ -160,7 +160,7 @@ function exitOf(task: Task, value: unknown): Exit<unknown> {
   return { status: "done", value };
 }
 
-function breakContended(task: Task, contended: EmbeddedList<Coordinator>): void {
+function breakContended(task: Task, contended: EmbeddedList<Contended>): void {
   for (let held = contended.shift(); held !== null; held = contended.shift()) held.breakWaiters(task);
 }
 

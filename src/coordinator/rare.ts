@@ -1,6 +1,5 @@
 import type { Coordinated } from "./coordinated.ts";
-import type { Coordinator } from "./coordinator.ts";
-import type { EmbeddedList } from "./embedded-list.ts";
+import type { Embedded, EmbeddedList } from "./embedded-list.ts";
 import type { Deferred, Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
 
@@ -8,6 +7,12 @@ import type { Task } from "./task.ts";
 export interface CleanupError {
   readonly target: Scope;
   readonly error: unknown;
+}
+
+/** Something a task owns and others wait for. It is told when the owner ends and still owns it. */
+export interface Contended extends Embedded {
+  /** @internal Nobody is left to release it: the waiters get an error. */
+  breakWaiters(owner: Task): void;
 }
 
 /** What few scopes ever need; kept apart so that the others, which are many, stay small. */
@@ -28,6 +33,6 @@ export class Rare {
   hurried = false;
   /** Waiters for the end beyond the first, in order. */
   joiners: EmbeddedList<Coordinated> | null = null;
-  /** Coordinators owned that others wait for. */
-  contended: EmbeddedList<Coordinator> | null = null;
+  /** What it owns and others wait for. */
+  contended: EmbeddedList<Contended> | null = null;
 }
