@@ -42,4 +42,5 @@ export {
   yieldNow,
 } from "./coordinator/index.ts";
 export { type MainOptions, main, type RunOptions, run } from "./node/run.ts";
+export { select } from "./sync/index.ts";
 export { type Duration, deadline, now, sleep, sleepUntil, timeout } from "./time/index.ts";

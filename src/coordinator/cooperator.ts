@@ -120,6 +120,8 @@ export class Cooperator {
   private inTurn = false;
   private turnRequested = false;
   private broken: unknown = null;
+  /** State of the generator behind {@link Cooperator.fairStart}; the same numbers in every run. */
+  private fairness = 0x2545f491;
 
   constructor(options: CooperatorOptions) {
     this.host = options.host;
@@ -238,6 +240,19 @@ export class Cooperator {
   /** @internal */
   nextId(): number {
     return ++this.lastId;
+  }
+
+  /**
+   * @internal Where a fair wait for one of `count` begins to look. Not a plain rotation: tasks that wait in
+   * turn would keep their places in it for ever.
+   */
+  fairStart(count: number): number {
+    let state = this.fairness;
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    this.fairness = state;
+    return (state >>> 0) % count;
   }
 
   /** @internal Time for the clean-up of `task`'s subtree is over. */

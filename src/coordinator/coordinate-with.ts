@@ -4,7 +4,7 @@
  * On return exactly one of the arguments has been acquired, or none when the wait was killed or timed out.
  * The leftmost that is available wins; others that fired meanwhile are released again, so their next waiter
  * gets them. Priority of outcomes: kill, then the arguments from the left, then the timeout. Everything is
- * tried before anything is queued or a timer is armed. Source: seeds C-030 … C-047.
+ * tried before anything is queued or a timer is armed. Source: seeds C-030 … C-047, X-23.
  */
 import { Coordinated } from "./coordinated.ts";
 import { Coordinator } from "./coordinator.ts";
@@ -21,6 +21,8 @@ export type Coordinable = Coordinator | Signal;
 export interface WaitOptions {
   /** Give up after this long: `"2 seconds"`, or milliseconds. Needs a cooperator with a clock. */
   readonly within?: number | string;
+  /** Of several that are available, any may win and not the leftmost: none can starve another. */
+  readonly fair?: boolean;
 }
 
 /** How a wait for several coordinators ended. */
@@ -87,6 +89,9 @@ class MultiWait extends Wait<CoordinationResult> {
   private readonly targets: readonly Coordinable[];
   private readonly within: number | string | undefined;
   private readonly mode: KillMode;
+  private readonly fair: boolean;
+  /** The argument that is looked at first. */
+  private start = 0;
   private nodes: MultiNode[] | null = null;
   private timeout: Timeout | null = null;
   private immediate: CoordinationResult | null = null;
@@ -98,6 +103,7 @@ class MultiWait extends Wait<CoordinationResult> {
     this.targets = (options === undefined ? args : args.slice(0, -1)) as readonly Coordinable[];
     this.within = options?.within;
     this.mode = mode;
+    this.fair = options?.fair ?? false;
     if (this.targets.length === 0) {
       throw new UsageError("COOP_NOTHING_TO_WAIT_FOR", "give at least one coordinator or signal");
     }
@@ -126,7 +132,9 @@ class MultiWait extends Wait<CoordinationResult> {
       return true;
     }
     const targets = this.targets;
-    for (let i = 0; i < targets.length; i++) {
+    this.start = this.fair ? task.cooperator.fairStart(targets.length) : 0;
+    for (let k = 0; k < targets.length; k++) {
+      const i = (this.start + k) % targets.length;
       const target = targets[i]!;
       if (target instanceof Signal ? target.signaled : target.tryAcquire()) {
         this.immediate = new CoordinationResult(i, target);
@@ -177,8 +185,11 @@ class MultiWait extends Wait<CoordinationResult> {
     const nodes = this.nodes!;
     this.nodes = null;
     this.timeout?.disarm();
+    const count = this.targets.length;
     let winner = -1;
-    for (let i = 0; i < nodes.length; i++) {
+    // The timeout is the last node, wherever the others begin.
+    for (let k = 0; k < nodes.length; k++) {
+      const i = k < count ? (this.start + k) % count : k;
       const node = nodes[i]!;
       if (!node.satisfied) node.list?.remove(node);
       else if (winner === -1 && !killed) winner = i;

@@ -112,7 +112,9 @@ export class Coordinator extends Embedded {
     const most = Math.min(count, this.waiters.length);
     let moved = 0;
     for (; moved < most; moved++) {
-      const node = this.waiters.shift()!;
+      const node = this.waiters.shift();
+      // One that was granted may have taken other waits of the same task along.
+      if (node === null) break;
       node.moved(target);
       target.admit(node);
     }

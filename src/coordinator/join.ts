@@ -73,7 +73,7 @@ export class KillWait<A> extends OutcomeWait<A, Exit<A>> {
     }
     target.kill(this.reason);
     // The kill of oneself or of an ancestor has just ended this very wait.
-    if (task.wait !== this) return false;
+    if (task.doomed !== null && task.wait === null) return false;
     return super.begin(task);
   }
 

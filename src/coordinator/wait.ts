@@ -12,6 +12,9 @@
  * | `finish()`        | the task goes on                                | return the result or throw                  |
  *
  * Between a satisfied wait and the task's next step a kill still wins; `rollback` is why nothing is lost.
+ *
+ * A wait can also be an arm of another one, which waits for the first of several: see {@link Arm}. Then
+ * `rollback` may follow a `begin` that finished at once, and `task.wait` is the outer wait.
  */
 import { Coordinated } from "./coordinated.ts";
 import type { Coordinator } from "./coordinator.ts";
@@ -31,7 +34,26 @@ export type KillMode =
   /** Nothing: the wait is not kill-aware and the kill meets the task at its next wait that is. */
   | "ignore";
 
-export abstract class Wait<A> extends Coordinated implements Operation<A>, Iterator<unknown, A, unknown> {
+/**
+ * @internal What can be waited for together with others: every wait that a kill unwinds, and whatever has one
+ * inside. The outer wait begins it, and then either takes its result or leaves its {@link waiter} and forgoes it.
+ */
+export interface Arm<A> extends Operation<A> {
+  /** What is granted once it is this arm's turn. Valid from `enlist` until `conclude` or `forgo`. */
+  readonly waiter: Wait<unknown>;
+  /** Begins on behalf of the outer wait of `task`; true when it is done at once. */
+  enlist(task: Task): boolean;
+  /** It has won: gives its result or throws. */
+  conclude(task: Task): A;
+  /** It has lost, and its waiter is out of every queue: it can be used again. */
+  forgo(): void;
+  /** What it waits for, in words. */
+  describe(): string;
+  /** To leave it means to wait for its end: an operation that a driver works on. */
+  readonly lingers: boolean;
+}
+
+export abstract class Wait<A> extends Coordinated implements Arm<A>, Iterator<unknown, A, unknown> {
   /** @internal A kill has asked for an abort that is still under way. */
   aborting = false;
 
@@ -109,6 +131,44 @@ export abstract class Wait<A> extends Coordinated implements Operation<A>, Itera
     return false;
   }
 
+  /** @internal */
+  get waiter(): Wait<unknown> {
+    return this;
+  }
+
+  /** @internal */
+  enlist(task: Task): boolean {
+    if (this.task !== null) throw inUse();
+    this.task = task;
+    this.satisfied = false;
+    this.aborting = false;
+    try {
+      return this.begin(task);
+    } catch (error) {
+      this.task = null;
+      throw error;
+    }
+  }
+
+  /** @internal */
+  conclude(task: Task): A {
+    this.task = null;
+    return this.finish(task);
+  }
+
+  /** @internal */
+  forgo(): void {
+    this.task = null;
+  }
+
+  /** @internal */
+  get lingers(): boolean {
+    return false;
+  }
+
+  /** @internal A wait that the same task has begun inside this one is satisfied. */
+  armGranted(_waiter: Wait<unknown>): void {}
+
   /** @internal Something the task had to outlive is gone; only the wait for that cares. */
   drained(): void {}
 
@@ -116,8 +176,10 @@ export abstract class Wait<A> extends Coordinated implements Operation<A>, Itera
   override grant(): void {
     this.satisfied = true;
     const task = this.task;
-    // A late grant may find the task gone, or in another wait.
-    if (task !== null && task.wait === this) task.cooperator.ready(task);
+    if (task === null) return;
+    if (task.wait === this) task.cooperator.ready(task);
+    // It is an arm of that wait; or the grant is late, and the task gone or in a wait that does not know it.
+    else if (task.wait !== null) task.wait.armGranted(this);
   }
 
   /** @internal Only coordinators fail their waiters; the waits that queue on one override this. */
@@ -136,14 +198,15 @@ export abstract class Wait<A> extends Coordinated implements Operation<A>, Itera
   }
 
   /** Only the scheduler may resume a wait: code that iterates over it by hand leaves it, and has nothing. */
-  private withdrawBegun(task: Task): void {
+  protected withdrawBegun(task: Task): void {
     if (this.satisfied) this.rollback();
     else this.abort();
     this.withdraw(task);
   }
 }
 
-function inUse(): UsageError {
+/** @internal */
+export function inUse(): UsageError {
   return new UsageError(
     "COOP_OPERATION_USED",
     "this operation is already waiting: run it with yield* from one task at a time",

@@ -109,6 +109,11 @@ export abstract class Handle extends Wait<number> implements Inflight {
     return false;
   }
 
+  /** @internal */
+  override get lingers(): boolean {
+    return true;
+  }
+
   /** @internal Throws unless the handle can be set up now. */
   checkIdle(): void {
     if (this.state === SUBMITTED || this.state === CANCELLING) {

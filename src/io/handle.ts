@@ -157,15 +157,29 @@ export class Handle extends BaseHandle {
 
   /** @internal Handed to the driver by a blocking form: `task` waits for it. */
   block(task: Task): void {
+    this.queued(task);
+    task.wait = this;
+    task.state = BLOCKED;
+  }
+
+  /** @internal Handed to the driver as what `task` waits for, among other things perhaps. */
+  queued(task: Task): void {
     this.expected = 1;
     if (this.descriptor !== null) this.descriptor.inflight++;
     this.state = SUBMITTED;
     this.task = task;
     this.satisfied = false;
     this.aborting = false;
-    task.wait = this;
-    task.state = BLOCKED;
     if ((this.special & TIMER) !== 0) this.timer!.start();
+  }
+
+  /** @internal Done at once, without the driver, for a `task` that has not looked yet. */
+  resolved(task: Task, result: number): void {
+    this.state = DONE;
+    this.outcome = result;
+    this.task = task;
+    this.satisfied = true;
+    this.aborting = false;
   }
 
   /** @internal Its setup has thrown after {@link prepare}: nothing was queued. */

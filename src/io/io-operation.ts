@@ -9,7 +9,9 @@
  */
 import { current, currentTask } from "../coordinator/current.ts";
 import { CoopError, DeadlineError, UsageError } from "../coordinator/errors.ts";
-import { describeValue, notDelegated, type Operation, SUSPENDED } from "../coordinator/operation.ts";
+import { describeValue, notDelegated, SUSPENDED } from "../coordinator/operation.ts";
+import type { Task } from "../coordinator/task.ts";
+import { type Arm, inUse } from "../coordinator/wait.ts";
 import { DONE } from "../handle/handle.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { EFAULT, EIO, ETIMEDOUT, IoError, type IoErrorDetails } from "./errno.ts";
@@ -61,7 +63,7 @@ export class Kind<A> {
   }
 }
 
-export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknown> {
+export class IoOperation<A> implements Arm<A>, Iterator<unknown, A, unknown> {
   readonly kind: Kind<A>;
   readonly descriptor: Descriptor | null;
   readonly bytes: Bytes | null;
@@ -99,44 +101,97 @@ export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknow
 
   /** Iterator protocol, driven by `yield*`: the first call waits, the second gives the result. */
   next(): IteratorResult<unknown, A> {
-    const { handle, kind } = this;
+    const { handle } = this;
     if (handle === null) return this.start();
     const { task } = handle;
     if (task !== current.task || task === null || handle.state !== DONE) throw this.misused(handle);
+    return { done: true, value: this.take(handle) };
+  }
+
+  private take(handle: Handle): A {
     this.handle = null;
     handle.task = null;
     const { outcome } = handle;
     const io = handle.io!;
     io.give(handle);
     if (outcome < 0) throw this.error(outcome);
-    return { done: true, value: kind.convert(outcome, this, io) };
+    return this.kind.convert(outcome, this, io);
   }
 
   private start(): IteratorResult<unknown, A> {
     const task = currentTask("yield*");
     // A pending kill is met before anything is started.
     if (task.doomed !== null) return SUSPENDED;
-    const { kind } = this;
-    if (this.sent !== 0) this.sent = 0;
     const io = ioOf(task.cooperator);
     const handle = io.take();
-    let result: number;
+    const result = this.queue(io, handle);
+    if (result !== QUEUED) {
+      io.give(handle);
+      if (result < 0) throw this.error(result);
+      return { done: true, value: this.kind.convert(result, this, io) };
+    }
+    handle.block(task);
+    this.handle = handle;
+    return SUSPENDED;
+  }
+
+  /** Queues the operation on a handle of the pool: gives QUEUED, or a result when it is done at once. */
+  private queue(io: Io, handle: Handle): number {
+    const { kind } = this;
+    if (this.sent !== 0) this.sent = 0;
     try {
       handle.prepare(io, kind as Kind<unknown>, this.descriptor, this.options);
-      result = kind.setup(io, handle, this);
+      return kind.setup(io, handle, this);
     } catch (error) {
       handle.unprepare();
       io.give(handle);
       throw this.explain(error);
     }
-    if (result !== QUEUED) {
-      io.give(handle);
-      if (result < 0) throw this.error(result);
-      return { done: true, value: kind.convert(result, this, io) };
-    }
-    handle.block(task);
+  }
+
+  /** @internal */
+  describe(): string {
+    return `${this.kind.syscall}${this.descriptor === null ? "" : ` on ${this.descriptor.label}`}`;
+  }
+
+  /** @internal */
+  get waiter(): Handle {
+    return this.handle!;
+  }
+
+  /** @internal */
+  enlist(task: Task): boolean {
+    if (this.handle !== null) throw inUse();
+    const io = ioOf(task.cooperator);
+    const handle = io.take();
+    const result = this.queue(io, handle);
     this.handle = handle;
-    return SUSPENDED;
+    if (result === QUEUED) {
+      handle.queued(task);
+      return false;
+    }
+    // Reclaimed from these bytes when the task is killed before it sees the result.
+    handle.bytes = this.bytes;
+    handle.resolved(task, result);
+    return true;
+  }
+
+  /** @internal */
+  conclude(): A {
+    return this.take(this.handle!);
+  }
+
+  /** @internal */
+  forgo(): void {
+    const { handle } = this;
+    this.handle = null;
+    // The outer wait was iterated over by hand, and has not waited.
+    if (handle !== null && handle.pending) handle.disown(handle.task!);
+  }
+
+  /** @internal */
+  get lingers(): boolean {
+    return true;
   }
 
   return(value?: unknown): IteratorResult<unknown, A> {
@@ -229,11 +284,4 @@ export class IoOperation<A> implements Operation<A>, Iterator<unknown, A, unknow
     const { sent, kind } = this;
     if (sent > 0 && sent < this.total) kind.cutShort?.(this, sent);
   }
-}
-
-function inUse(): UsageError {
-  return new UsageError(
-    "COOP_OPERATION_USED",
-    "this operation is already waiting: run it with yield* from one task at a time",
-  );
 }

@@ -1,2 +1,2 @@
 /** Synchronisation between tasks: locks, events, channels, and waiting for the first of several. */
-export {};
+export { type Arms, type SelectOptions, select, trySelect, type Won } from "./select.ts";
