@@ -216,10 +216,20 @@ export class Cooperator {
     task.state = READY;
     if (this.readyFirst) this.queue.unshift(task);
     else this.queue.push(task);
-    if (!this.inTurn && !this.turnRequested) {
-      this.turnRequested = true;
-      this.host.requestTurn();
-    }
+    if (!this.inTurn) this.wantTurn();
+  }
+
+  /** @internal A task that has just been made is ready for the first time. */
+  admit(task: Task): void {
+    task.state = READY;
+    this.queue.push(task);
+    if (!this.inTurn) this.wantTurn();
+  }
+
+  private wantTurn(): void {
+    if (this.turnRequested) return;
+    this.turnRequested = true;
+    this.host.requestTurn();
   }
 
   /** @internal Takes a `ready` back. */

@@ -16,8 +16,16 @@ import type { Task } from "./task.ts";
  */
 export abstract class Coordinated extends Embedded {
   /** @internal The task that waits, null when idle. */
-  task: Task | null = null;
-  /** @internal */ satisfied = false;
+  task: Task | null;
+  /** @internal */ satisfied: boolean;
+
+  // Spelled out, here and in the other classes that are made often: without a constructor of its own a class
+  // with fields gets one that passes `...arguments` on, which the engine neither inlines nor elides.
+  constructor() {
+    super();
+    this.task = null;
+    this.satisfied = false;
+  }
 
   /** Called once when it is this link's turn; it has already left the FIFO. */
   abstract grant(): void;

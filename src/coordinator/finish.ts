@@ -10,7 +10,7 @@ import { Frame } from "./frame.ts";
 import type { Inflight } from "./inflight.ts";
 import { killChildren } from "./kill.ts";
 import { type Body, enter } from "./operation.ts";
-import type { Contended } from "./rare.ts";
+import type { Contended, Rare } from "./rare.ts";
 import { CancelScope, type Deferred, type Scope, ShieldScope } from "./scope.ts";
 import type { Task } from "./task.ts";
 import { ENDED } from "./task-state.ts";
@@ -26,11 +26,7 @@ export function bodyEnded(task: Task, failed: boolean, value: unknown): void {
     rare.cleanupErrors = null;
   }
   if (failed) task.cleanupFailed(value);
-  if (
-    task.live === 0 &&
-    (rare === null || rare.defers === null) &&
-    (task.inflight === null || task.inflight.length === 0)
-  ) {
+  if (task.live === 0 && (rare === null || (rare.defers === null && !hasInflight(rare)))) {
     finishTask(task, value);
     return;
   }
@@ -44,13 +40,17 @@ export function bodyEnded(task: Task, failed: boolean, value: unknown): void {
 /** What is left to do when the body of `task` is over. Shielded: a kill changes the outcome, not this. */
 function* windUp(task: Task, value: unknown): Generator<unknown, unknown, unknown> {
   if (task.live > 0) killChildren(task, `${task.label} has ended`);
-  task.inflight?.visit(abandon);
+  task.rare?.inflight?.visit(abandon);
   yield* new Drain(task);
   yield* runDefers(task);
   // Defers may have queued operations and left them.
-  task.inflight?.visit(abandon);
+  task.rare?.inflight?.visit(abandon);
   yield* new Drain(task);
   return value;
+}
+
+function hasInflight(rare: Rare): boolean {
+  return rare.inflight !== null && rare.inflight.length > 0;
 }
 
 function abandon(operation: Inflight): boolean {
@@ -121,8 +121,7 @@ export class Drain extends Wait<void> {
   private done(): boolean {
     const { scope } = this;
     if (this.count(scope) > 0) return false;
-    const inflight = scope.host === scope ? scope.host.inflight : null;
-    return inflight === null || inflight.length === 0;
+    return scope.rare === null || !hasInflight(scope.rare);
   }
 }
 

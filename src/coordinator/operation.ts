@@ -9,6 +9,7 @@
 import { current, currentTask } from "./current.ts";
 import { Embedded } from "./embedded-list.ts";
 import { UsageError } from "./errors.ts";
+import { Frame } from "./frame.ts";
 import type { Scope } from "./scope.ts";
 
 const GeneratorFunction = function* () {}.constructor;
@@ -90,6 +91,11 @@ export class Call<A> implements Operation<A>, Iterator<unknown, A, unknown> {
     if (this.state !== FRESH) throw spent();
     this.state = SPENT;
     return this.gen;
+  }
+
+  /** @internal The frame at the bottom of a new task; leaves the call spent. */
+  frame(): Frame {
+    return new Frame(this.take(), null, this.scope, this.fn, this.native);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Coordinated } from "./coordinated.ts";
 import type { Embedded, EmbeddedList } from "./embedded-list.ts";
+import type { Inflight } from "./inflight.ts";
 import type { Deferred, Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
 
@@ -21,6 +22,10 @@ export class Rare {
   defers: Deferred[] | null = null;
   /** How many of the children are daemons. */
   daemons = 0;
+  /** A group does not wait for this task. */
+  daemon = false;
+  /** Operations a task has started and that still belong to the kernel or a driver. */
+  inflight: EmbeddedList<Inflight> | null = null;
   /** Children whose failure waits for a join that has not come yet. */
   held: Set<Task> | null = null;
   /** Thrown by children and by the body, in order. */

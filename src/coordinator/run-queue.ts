@@ -26,6 +26,7 @@ export class RunQueue {
   private readonly high = new Level();
   private readonly normal = new Level();
   private readonly low = new Level();
+  private readonly levels: readonly Level[] = [this.high, this.normal, this.low];
   private count = 0;
 
   get length(): number {
@@ -88,6 +89,6 @@ export class RunQueue {
   }
 
   private levelOf(priority: Priority): Level {
-    return priority === NORMAL ? this.normal : priority === HIGH ? this.high : this.low;
+    return this.levels[priority]!;
   }
 }

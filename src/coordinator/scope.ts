@@ -20,15 +20,24 @@ export type Deferred = Body<unknown> | (() => void);
 
 export abstract class Scope extends Embedded {
   /** @internal The task on whose stack the scope lives: a task's own scope names itself, the root's none. */
-  host: Task | null = null;
+  host: Task | null;
   /** The first kill aimed at this scope or at one around it. Later ones do not overwrite it. */
-  cause: KillCause | null = null;
+  cause: KillCause | null;
   /** @internal Live tasks spawned here, oldest first. Null until the first. */
-  children: EmbeddedList<Task> | null = null;
+  children: EmbeddedList<Task> | null;
   /** @internal Nothing can be spawned here any more. */
-  closed = false;
+  closed: boolean;
   /** @internal */
-  rare: Rare | null = null;
+  rare: Rare | null;
+
+  constructor() {
+    super();
+    this.host = null;
+    this.cause = null;
+    this.children = null;
+    this.closed = false;
+    this.rare = null;
+  }
 
   /** @internal */
   needRare(): Rare {
@@ -59,7 +68,7 @@ export abstract class Scope extends Embedded {
   release(child: Task): void {
     this.children!.remove(child);
     const { rare } = this;
-    if (child.daemon) rare!.daemons--;
+    if (rare !== null && child.rare?.daemon === true) rare.daemons--;
     if (this.children!.length === (rare === null ? 0 : rare.daemons)) this.host?.drained();
   }
 

@@ -67,7 +67,10 @@ export function addDefer(scope: Scope, cleanup: Deferred): void {
   rare.defers.push(cleanup);
 }
 
-/** @internal */
+/**
+ * @internal Kept short, and the unusual kept out of it: the engine inlines all of a plain spawn into its
+ * caller only while the whole stays below its limit.
+ */
 export function spawnInto<A>(
   cooperator: Cooperator,
   spawner: Scope,
@@ -78,37 +81,34 @@ export function spawnInto<A>(
   if (owner.cause !== null || owner.closed) owner.checkOpen();
   const running = current.task;
   if (running !== null && running.cooperator !== cooperator) cooperator.checkThread(running.cooperator);
-  let scope: Scope | null = null;
-  let fn: { readonly name: string } | null = null;
-  let native = false;
-  if (body instanceof Call) {
-    scope = body.scope;
-    fn = body.fn;
-    native = body.native;
-  } else if (typeof body === "function") fn = body;
-  const gen = takeIterator(body, "spawn()");
-  const task = new Task<A>(cooperator, owner, cooperator.nextId(), options?.name ?? fn);
-  const erased = task as Task;
-  task.top = new Frame(gen, null, scope, fn, native);
-  if (scope !== null) scope.host = erased;
+  const frame = body instanceof Call ? body.frame() : frameOf(body);
+  const task = new Task<A>(cooperator, owner, cooperator.nextId(), options?.name ?? frame.fn);
+  task.top = frame;
+  if (frame.scope !== null) frame.scope.host = task as Task;
   if (running !== null) {
     task.priority = running.priority;
     task.locals = running.locals;
   }
-  owner.adopt(erased);
+  owner.adopt(task as Task);
   cooperator.counts.spawned++;
-  if (options === undefined) {
-    cooperator.ready(erased);
-    return task;
-  }
+  if (options === undefined) cooperator.admit(task as Task);
+  else startAs(task as Task, options);
+  return task;
+}
+
+function frameOf(body: Body<unknown>): Frame {
+  const gen = takeIterator(body, "spawn()");
+  return new Frame(gen, null, null, typeof body === "function" ? body : null, false);
+}
+
+function startAs(task: Task, options: SpawnOptions): void {
   if (options.daemon === true) {
-    task.daemon = true;
-    owner.needRare().daemons++;
+    task.needRare().daemon = true;
+    task.owner.needRare().daemons++;
   }
   if (options.failure !== undefined) task.failure = options.failure;
   if (options.priority !== undefined) task.priority = options.priority;
-  start(cooperator, erased, options.start ?? "queued");
-  return task;
+  start(task.cooperator, task, options.start ?? "queued");
 }
 
 let nowDepth = 0;

@@ -18,11 +18,9 @@
  */
 import type { Cooperator } from "./cooperator.ts";
 import type { Coordinated } from "./coordinated.ts";
-import type { EmbeddedList } from "./embedded-list.ts";
 import { UsageError } from "./errors.ts";
 import { type Exit, unwrapExit } from "./exit.ts";
 import type { Frame } from "./frame.ts";
-import type { Inflight } from "./inflight.ts";
 import { KillWait, OutcomeWait } from "./join.ts";
 import { requestKill } from "./kill.ts";
 import type { Body, Operation } from "./operation.ts";
@@ -70,8 +68,6 @@ export class Task<A = unknown> extends Scope {
   unwinding: Scope | null = null;
   /** @internal The first step has been taken. */
   started = false;
-  /** @internal A group does not wait for it. */
-  daemon = false;
   /** @internal Values of {@link TaskLocal}s, shared with the spawner until one of the two sets one. */
   locals: ReadonlyMap<object, unknown> | null = null;
   /** @internal Its outcome has been looked at: a failure that is held need not be reported. */
@@ -79,8 +75,6 @@ export class Task<A = unknown> extends Scope {
   /** @internal */ outcome: Exit<A> | null = null;
   /** @internal The first that waits for the end; nearly always the only one. */
   joiner: Coordinated | null = null;
-  /** @internal Operations it has started and that still belong to the kernel or a driver. */
-  inflight: EmbeddedList<Inflight> | null = null;
 
   /** @internal Tasks are made by `spawn`. */
   constructor(

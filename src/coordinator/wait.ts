@@ -55,7 +55,12 @@ export interface Arm<A> extends Operation<A> {
 
 export abstract class Wait<A> extends Coordinated implements Arm<A>, Iterator<unknown, A, unknown> {
   /** @internal A kill has asked for an abort that is still under way. */
-  aborting = false;
+  aborting: boolean;
+
+  constructor() {
+    super();
+    this.aborting = false;
+  }
 
   /** Overridden by waits that are not the everyday kind; every other wait is unwound by a kill. */
   get killMode(): KillMode {

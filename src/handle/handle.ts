@@ -133,8 +133,9 @@ export abstract class Handle extends Wait<number> implements Inflight {
     const owner = current.task;
     this.owner = owner;
     if (owner !== null) {
-      owner.inflight ??= new EmbeddedList();
-      owner.inflight.push(this);
+      const rare = owner.needRare();
+      rare.inflight ??= new EmbeddedList();
+      rare.inflight.push(this);
     }
   }
 
@@ -145,8 +146,9 @@ export abstract class Handle extends Wait<number> implements Inflight {
     const { owner } = this;
     if (owner !== null) {
       this.owner = null;
-      owner.inflight!.remove(this);
-      if (owner.inflight!.length === 0) owner.drained();
+      const inflight = owner.rare!.inflight!;
+      inflight.remove(this);
+      if (inflight.length === 0) owner.drained();
     }
     if (this.task !== null) this.grant();
     if (this.gate?.held === true) this.gate.release();
