@@ -13,6 +13,19 @@ export function adoptFile(number: number): File {
   return new File(checked(number), number);
 }
 
+/**
+ * A file of a descriptor number that stays somebody else's: closing it ends what is in flight on it, and
+ * leaves the number open. For standard input and output, and descriptors of other libraries.
+ *
+ * @throws {UsageError} `COOP_DESCRIPTOR` when it is no open descriptor.
+ * @example const input = borrowFile(0);
+ */
+export function borrowFile(number: number): File {
+  const file = new File(checked(number), number);
+  file.borrowed = true;
+  return file;
+}
+
 /** Likewise a socket. */
 export function adoptSocket(number: number): Socket {
   return new Socket(checked(number), number);

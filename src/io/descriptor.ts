@@ -16,10 +16,11 @@ import { ClosedError, UsageError } from "../coordinator/errors.ts";
 import { Signal } from "../coordinator/signal.ts";
 import { CANCEL_ALL, CANCEL_FD, OP_ASYNC_CANCEL, OP_CLOSE } from "../native/layout.ts";
 import type { IoErrorDetails } from "./errno.ts";
+import type { Handle } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { Kind } from "./io-operation.ts";
 
-export type DescriptorKind = "file" | "socket";
+export type DescriptorKind = "file" | "directory" | "socket";
 
 export class Descriptor extends Embedded {
   readonly kind: DescriptorKind;
@@ -32,8 +33,14 @@ export class Descriptor extends Embedded {
   closing: Signal | null = null;
   /** @internal -errno of the close, 0 when it was good. */
   closeResult = 0;
+  /** @internal -errno of a sync that has lost data: it stays. */
+  syncError = 0;
+  /** @internal Never closed by us: somebody else's, such as standard input. */
+  borrowed = false;
   /** @internal What messages say about it: a path, an address. */
   details: IoErrorDetails | undefined;
+  /** @internal Operations in flight that take bytes from it and give them to another descriptor. */
+  feeding: Set<Handle> | null = null;
   /** @internal Bytes a killed reader has received: the next reader gets them first. */
   unread: Uint8Array | null = null;
   /** @internal The last completion said that the socket has more to read. */
@@ -136,13 +143,22 @@ export class Descriptor extends Embedded {
     this.unread = null;
     if (this.number === -1) closed.notify();
     else if (this.inflight === 0) this.quiet();
-    else background(this.io, OP_ASYNC_CANCEL, this.number, CANCEL_FD | CANCEL_ALL, null);
+    else {
+      // The kernel finds an operation by the descriptor it writes to only.
+      if (this.feeding !== null) for (const handle of this.feeding) handle.cancel();
+      background(this.io, OP_ASYNC_CANCEL, this.number, CANCEL_FD | CANCEL_ALL, null);
+    }
     return closed;
   }
 
   /** @internal Nothing is in flight any more. */
   quiet(): void {
     const { number } = this;
+    if (this.borrowed) {
+      this.forget();
+      this.closing!.notify();
+      return;
+    }
     background(this.io, OP_CLOSE, number, 0, (result) => {
       // Whatever close(2) says, the number is free: it is never closed again.
       this.closeResult = result;

@@ -14,7 +14,6 @@ export const EBUSY = 16;
 export const EINVAL = 22;
 export const ENOSPC = 28;
 export const EPIPE = 32;
-export const ERANGE = 34;
 export const ENODATA = 61;
 export const EOVERFLOW = 75;
 export const ETIMEDOUT = 110;

@@ -3,7 +3,21 @@ import type { Operation } from "../coordinator/operation.ts";
 import { close } from "./close.ts";
 import { Descriptor } from "./descriptor.ts";
 import type { IoErrorDetails } from "./errno.ts";
+import { type PollOptions, poll, type Readiness } from "./file/poll.ts";
+import {
+  type AdviseOptions,
+  type AllocateOptions,
+  advise,
+  fallocate,
+  type SyncRangeOptions,
+  syncRange,
+  truncate,
+} from "./file/range.ts";
+import { type FileStat, stat } from "./file/stat.ts";
+import { readv, writev, writevAll } from "./file/vector.ts";
+import { getXattr, type SetXattrOptions, setXattr } from "./file/xattr.ts";
 import { type FsyncOptions, fsync } from "./fsync.ts";
+import type { IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import type { Bytes } from "./memory.ts";
 import { type ReadOptions, read } from "./read.ts";
@@ -19,6 +33,10 @@ export class File extends Descriptor {
   read(into: Bytes, options?: ReadOptions): Operation<number> {
     return read(this, into, options);
   }
+  /** See {@link readv}. */
+  readv(parts: readonly Bytes[], options?: ReadOptions): Operation<number> {
+    return readv(this, parts, options);
+  }
   /** See {@link write}. */
   write(bytes: Bytes, options?: WriteOptions): Operation<number> {
     return write(this, bytes, options);
@@ -27,9 +45,49 @@ export class File extends Descriptor {
   writeAll(bytes: Bytes, options?: WriteOptions): Operation<void> {
     return writeAll(this, bytes, options);
   }
+  /** See {@link writev}. */
+  writev(parts: readonly Bytes[], options?: WriteOptions): Operation<number> {
+    return writev(this, parts, options);
+  }
+  /** See {@link writevAll}. */
+  writevAll(parts: readonly Bytes[], options?: WriteOptions): Operation<void> {
+    return writevAll(this, parts, options);
+  }
   /** See {@link fsync}. */
   sync(options?: FsyncOptions): Operation<void> {
     return fsync(this, options);
+  }
+  /** See {@link syncRange}. */
+  syncRange(options?: SyncRangeOptions): Operation<void> {
+    return syncRange(this, options);
+  }
+  /** See {@link stat}. */
+  stat(options?: IoOptions): Operation<FileStat> {
+    return stat(this, options);
+  }
+  /** See {@link truncate}. */
+  truncate(size: number, options?: IoOptions): Operation<void> {
+    return truncate(this, size, options);
+  }
+  /** See {@link fallocate}. */
+  allocate(options: AllocateOptions): Operation<void> {
+    return fallocate(this, options);
+  }
+  /** See {@link advise}. */
+  advise(options: AdviseOptions): Operation<void> {
+    return advise(this, options);
+  }
+  /** See {@link getXattr}. */
+  getXattr(name: string, options?: IoOptions): Operation<Buffer | null> {
+    return getXattr(this, name, options);
+  }
+  /** See {@link setXattr}. */
+  setXattr(name: string, value: Bytes, options?: SetXattrOptions): Operation<void> {
+    return setXattr(this, name, value, options);
+  }
+  /** See {@link poll}. */
+  poll(options?: PollOptions): Operation<Readiness> {
+    return poll(this, options);
   }
   /** See {@link close}. */
   close(): Operation<void> {

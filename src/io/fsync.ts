@@ -2,6 +2,7 @@
 import type { Operation } from "../coordinator/operation.ts";
 import { FSYNC_DATASYNC, OP_FSYNC } from "../native/layout.ts";
 import type { Descriptor } from "./descriptor.ts";
+import { EDQUOT, EIO, ENOSPC } from "./errno.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 
@@ -17,7 +18,8 @@ export function setupFsync(handle: Handle, file: Descriptor, options?: FsyncOpti
 
 /**
  * Waits until everything written to the file before is on the device. After a kill it may or may not have
- * happened. An error means that data may be lost: writing it again and syncing is the only cure.
+ * happened. An error means that data is lost, and the kernel tells it once: every later sync of the same
+ * descriptor fails with it too. Open the file again, write the data again, and sync that.
  */
 export function fsync(file: Descriptor, options?: FsyncOptions): Operation<void> {
   return new IoOperation(FSYNC, file, null, flagsOf(options), null, options);
@@ -30,8 +32,16 @@ function flagsOf(options: FsyncOptions | undefined): number {
 const FSYNC: Kind<void> = new Kind<void>({
   syscall: "fsync",
   setup(io, handle, operation) {
+    const { syncError } = operation.descriptor!;
+    if (syncError !== 0) return syncError;
     io.driver.submit(handle, OP_FSYNC, operation.descriptor!.number, 0, 0, 0, operation.number, 0, 0);
     return QUEUED;
   },
   convert() {},
+  failed(handle, result) {
+    if (LOSING.has(result)) handle.descriptor!.syncError = result;
+  },
 });
+
+/** Errors that say that written data did not get to the device. Others say that nothing was tried. */
+const LOSING: ReadonlySet<number> = new Set([-EIO, -ENOSPC, -EDQUOT]);

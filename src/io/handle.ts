@@ -39,6 +39,7 @@ const ABANDONED = 16;
 const BACKGROUND = 32;
 const CONTINUE = 64;
 const CANCELLED = 128;
+const SOURCE = 256;
 
 /** Outcome of a round after which another one has begun; no errno. */
 export const GOES_ON = -0x4000_0000;
@@ -61,7 +62,9 @@ export class Handle extends BaseHandle {
   /** @internal The caller's bytes: held until the last completion. */
   bytes: Bytes | null = null;
   /** Our bytes, where the caller's cannot be handed to the kernel, or for a path or an address. */
-  private room: Block | null = null;
+  /** @internal */ room: Block | null = null;
+  /** The descriptor it takes bytes from, where `descriptor` is the one they go to. */
+  private source: Descriptor | null = null;
   /** @internal Several of the caller's byte arrays, for the operations that take them. */
   parts: readonly Bytes[] | null = null;
   /** @internal Number of the registered buffer, for opcodes that take one. */
@@ -142,6 +145,22 @@ export class Handle extends BaseHandle {
     return block;
   }
 
+  /** @internal It works on this descriptor too: a close of it ends the operation, and waits for that. */
+  takeFrom(source: Descriptor): void {
+    this.source = source;
+    this.special |= SOURCE;
+    source.inflight++;
+    source.feeding ??= new Set();
+    source.feeding.add(this);
+  }
+
+  private leaveSource(): void {
+    const source = this.source!;
+    this.source = null;
+    source.feeding!.delete(this);
+    if (--source.inflight === 0 && source.closing !== null) source.quiet();
+  }
+
   /** @internal What the kernel writes to the block is copied to the caller's bytes at the end. */
   copyOut(): void {
     this.special |= COPY_OUT;
@@ -186,6 +205,7 @@ export class Handle extends BaseHandle {
   unprepare(): void {
     if (this.room !== null) this.io!.driver.memory.give(this.room);
     this.room = null;
+    if (this.source !== null) this.leaveSource();
     this.special = 0;
     this.bytes = null;
     this.parts = null;
@@ -312,6 +332,7 @@ export class Handle extends BaseHandle {
     const { special } = this;
     let outcome = result;
     if ((special & (TIMER | CONTINUE)) === TIMER) this.timer!.stop();
+    if ((special & SOURCE) !== 0) this.leaveSource();
     // A cancel that had to interrupt a kernel thread.
     if ((special & CANCELLED) !== 0 && outcome === -EINTR) outcome = -ECANCELED;
     if ((special & TIMED_OUT) !== 0 && outcome === -ECANCELED) outcome = -ETIMEDOUT;

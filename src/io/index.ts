@@ -8,7 +8,7 @@ export {
   parseAddress,
   type UnixAddress,
 } from "./address.ts";
-export { adoptFile, adoptSocket } from "./adopt.ts";
+export { adoptFile, adoptSocket, borrowFile } from "./adopt.ts";
 export { bind, setupBind } from "./bind.ts";
 export { BufferPool, type BufferPoolOptions, type BufferPoolStatistics, type Lease } from "./buffer-pool.ts";
 export { close, setupClose } from "./close.ts";
@@ -16,6 +16,61 @@ export { connect, setupConnect } from "./connect.ts";
 export { Descriptor, type DescriptorKind } from "./descriptor.ts";
 export type { DriverStatistics, IoDriver } from "./driver.ts";
 export { IoError } from "./errno.ts";
+export type { AtOptions } from "./file/at.ts";
+export {
+  type CopyFileOptions,
+  copyFile,
+  copyRest,
+  type SendFileOptions,
+  sendFile,
+} from "./file/copy.ts";
+export { Directory, openDirectory } from "./file/directory.ts";
+export { link, setupLink, setupSymlink, symlink } from "./file/link.ts";
+export { type MkdirOptions, mkdir, setupMkdir } from "./file/mkdir.ts";
+export {
+  chmod,
+  chown,
+  type DirectoryEntry,
+  makeTempDirectory,
+  mayAccess,
+  readDirectory,
+  readLink,
+  realPath,
+  setTimes,
+} from "./file/names.ts";
+export { type OpenBeneathOptions, openBeneath, setupOpenBeneath } from "./file/open-beneath.ts";
+export { openPipe, Pipe, pipeOf, setupPipe } from "./file/pipe.ts";
+export { type PollOptions, poll, type Readiness, readinessOf, setupPoll } from "./file/poll.ts";
+export {
+  type Advice,
+  type AdviseOptions,
+  type AllocateOptions,
+  advise,
+  fallocate,
+  type RangeOptions,
+  type SyncRangeOptions,
+  setupAdvise,
+  setupFallocate,
+  setupSyncRange,
+  setupTruncate,
+  syncRange,
+  truncate,
+} from "./file/range.ts";
+export { type ReadFileOptions, readFile, readTextFile, readToEnd } from "./file/read-file.ts";
+export { type RenameOptions, rename, setupRename } from "./file/rename.ts";
+export { type SpliceOptions, setupSplice, splice, tee } from "./file/splice.ts";
+export { type FileStat, type FileType, type StatOptions, setupStat, stat, statOf } from "./file/stat.ts";
+export { rmdir, setupRmdir, setupUnlink, unlink } from "./file/unlink.ts";
+export { readv, setupReadv, setupWritev, writev, writevAll } from "./file/vector.ts";
+export { type ProcessEnd, waitProcess } from "./file/wait-process.ts";
+export { type WalkEntry, Walker, type WalkOptions, walk } from "./file/walk.ts";
+export {
+  type WriteFileAtomicOptions,
+  type WriteFileOptions,
+  writeFile,
+  writeFileAtomic,
+} from "./file/write-file.ts";
+export { getXattr, type SetXattrOptions, setupGetXattr, setupSetXattr, setXattr } from "./file/xattr.ts";
 export { File } from "./file.ts";
 export { type FsyncOptions, fsync, setupFsync } from "./fsync.ts";
 export { Handle, type IoOptions } from "./handle.ts";

@@ -7,13 +7,14 @@ import {
   O_CLOEXEC,
   O_CREAT,
   O_EXCL,
+  O_NOFOLLOW,
   O_RDONLY,
   O_RDWR,
   O_TRUNC,
   O_WRONLY,
   OP_OPENAT,
 } from "../native/layout.ts";
-import { closeOrphan } from "./descriptor.ts";
+import { closeOrphan, type Descriptor } from "./descriptor.ts";
 import { File } from "./file.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
@@ -25,6 +26,10 @@ export type OpenMode = "r" | "r+" | "w" | "wx" | "w+" | "wx+" | "a" | "ax" | "a+
 export interface OpenOptions extends IoOptions {
   /** Permission bits of a file that is created, before the umask. Default 0o666. */
   readonly permissions?: number;
+  /** An open directory: where a relative path begins. Default: the working directory. */
+  readonly at?: Descriptor;
+  /** A symbolic link at the end of the path is an error (`ELOOP`). Default false. */
+  readonly noFollow?: boolean;
 }
 
 const PERMISSIONS_DEFAULT = 0o666;
@@ -62,11 +67,13 @@ export function open(path: Path, mode: OpenMode = "r", options?: OpenOptions): O
 }
 
 function openOperation(path: Path, mode: OpenMode, options: OpenOptions | undefined): IoOperation<File> {
-  const argument: OpenArgument = { bytes: pathBytes(path), text: pathText(path), flags: flagsOf(mode) };
-  return new IoOperation(OPEN, null, null, permissionsOf(options), argument, options);
+  const flags = flagsOf(mode) | (options?.noFollow === true ? O_NOFOLLOW : 0);
+  const argument: OpenArgument = { bytes: pathBytes(path), text: pathText(path), flags };
+  return new IoOperation(OPEN, options?.at ?? null, null, permissionsOf(options), argument, options);
 }
 
-function flagsOf(mode: OpenMode): number {
+/** @internal The O_* flags of a mode. @throws {UsageError} `COOP_ARGUMENT` when it is none. */
+export function flagsOf(mode: OpenMode): number {
   const flags = MODES.get(mode);
   if (flags !== undefined) return flags | O_CLOEXEC;
   throw new UsageError(
@@ -75,7 +82,8 @@ function flagsOf(mode: OpenMode): number {
   );
 }
 
-function permissionsOf(options: OpenOptions | undefined): number {
+/** @internal */
+export function permissionsOf(options: OpenOptions | undefined): number {
   const permissions = options?.permissions ?? PERMISSIONS_DEFAULT;
   if (Number.isInteger(permissions) && permissions >= 0 && permissions <= 0o7777) return permissions;
   throw new UsageError("COOP_ARGUMENT", "permissions are a number from 0 to 0o7777");
@@ -92,7 +100,8 @@ const OPEN: Kind<File> = new Kind({
   setup(io, handle, operation) {
     const { bytes, flags } = operation.argument as OpenArgument;
     const address = pinPath(handle, bytes);
-    io.driver.submit(handle, OP_OPENAT, AT_FDCWD, address, operation.number, 0, flags, 0, 0);
+    const start = operation.descriptor === null ? AT_FDCWD : operation.descriptor.number;
+    io.driver.submit(handle, OP_OPENAT, start, address, operation.number, 0, flags, 0, 0);
     return QUEUED;
   },
   convert: (result, operation, io) =>

@@ -74,7 +74,7 @@ const WRITE_ALL: Kind<void> = new Kind<void>({
 function queueWrite(
   io: Io,
   handle: Handle,
-  operation: IoOperation<unknown> | IoOperation<void> | IoOperation<number>,
+  operation: Pick<IoOperation<unknown>, "descriptor" | "argument" | "sent">,
   bytes: Bytes,
   position: number,
 ): number {

@@ -134,7 +134,9 @@ export class NodeHost implements Host, Alarm {
     for (const descriptor of [...ioOf(this.cooperator).descriptors]) {
       descriptor.inflight = 0;
       descriptor.closing = null;
-      driver.closeNow(descriptor.release());
+      const { borrowed } = descriptor;
+      const number = descriptor.release();
+      if (!borrowed) driver.closeNow(number);
     }
   }
 

@@ -1,0 +1,195 @@
+/** Large amounts from one descriptor to another, with never more than two buffers on the way. */
+import { UsageError } from "../../coordinator/errors.ts";
+import { type Operation, op } from "../../coordinator/operation.ts";
+import { OP_PIPE } from "../../native/layout.ts";
+import type { Descriptor } from "../descriptor.ts";
+import { EINVAL, IoError } from "../errno.ts";
+import { Handle } from "../handle.ts";
+import { currentIo } from "../io.ts";
+import { allocate } from "../memory.ts";
+import { open } from "../open.ts";
+import type { Path } from "../path.ts";
+import { read, setupRead } from "../read.ts";
+import { sendAll } from "../send.ts";
+import { writeAll } from "../write.ts";
+import { openPipe, type Pipe } from "./pipe.ts";
+import { advise } from "./range.ts";
+import { splice } from "./splice.ts";
+import { stat } from "./stat.ts";
+
+export interface CopyFileOptions {
+  /** An open directory: where relative paths begin. */
+  readonly at?: Descriptor;
+  /** `EEXIST` when there is something at `to` already. Default false: it is emptied. */
+  readonly exclusive?: boolean;
+}
+
+/** Bytes of one of the two buffers of a copy. Smaller is slower, larger no faster. */
+const COPY_BYTES = 512 * 1024;
+
+/**
+ * Copies a file, with its permissions, and gives its size. The next part is read while one is written. Cut
+ * short by a kill or an error, `to` holds the beginning.
+ *
+ * @throws {IoError} with the path: `ENOENT`, `EISDIR`, `ENOSPC`, …
+ */
+export const copyFile: (from: Path, to: Path, options?: CopyFileOptions) => Operation<number> = op(
+  function* copyFile(from: Path, to: Path, options?: CopyFileOptions) {
+    const at = options?.at === undefined ? {} : { at: options.at };
+    const source = yield* open(from, "r", at);
+    try {
+      const { permissions, size } = yield* stat(source);
+      if (size > COPY_BYTES) yield* advise(source, { advice: "sequential" });
+      const mode = options?.exclusive === true ? "wx" : "w";
+      const target = yield* open(to, mode, { ...at, permissions: permissions & 0o777 });
+      try {
+        return yield* copyRest(source, target);
+      } finally {
+        target[Symbol.dispose]();
+      }
+    } finally {
+      source[Symbol.dispose]();
+    }
+  },
+);
+
+/**
+ * Copies what is left of `from`, from where both stand, and gives the count. When it is cut short `from` has
+ * been read further than `to` was written.
+ */
+export const copyRest: (from: Descriptor, to: Descriptor) => Operation<number> = op(function* copyRest(
+  from: Descriptor,
+  to: Descriptor,
+) {
+  let full = allocate(COPY_BYTES);
+  let count = yield* read(from, full);
+  if (count === 0) return 0;
+  let next = allocate(COPY_BYTES);
+  const reading = new Handle();
+  let total = 0;
+  try {
+    while (count > 0) {
+      setupRead(reading, from, next);
+      yield* writeAll(to, full.subarray(0, count));
+      total += count;
+      count = yield* reading;
+      if (count < 0) throw new IoError(count, "read", from.details);
+      [full, next] = [next, full];
+    }
+    return total;
+  } finally {
+    // The write has failed or was killed: what was being read for the next one is of no use.
+    if (reading.pending) {
+      reading.cancel();
+      yield* reading.settled();
+    }
+  }
+});
+
+export interface SendFileOptions {
+  /** Byte of the file to begin at. Default 0. */
+  readonly position?: number;
+  /** Bytes to send. Default: up to the end. */
+  readonly length?: number;
+}
+
+/** What a pipe holds by default. */
+const PIPE_BYTES = 64 * 1024;
+
+/**
+ * Sends a part of a file to a socket or a pipe, and gives how many bytes went out: fewer than asked for when
+ * the file ends. They stay inside the kernel, spliced through a pipe, where it has pipes in rings (Linux
+ * 6.16), and go through a buffer elsewhere. The receiver's pace is the pace of reading.
+ *
+ * Cut short after some bytes went out, the stream ends in the middle of something and is broken, as after
+ * `sendAll`.
+ */
+export const sendFile: (to: Descriptor, file: Descriptor, options?: SendFileOptions) => Operation<number> =
+  op(function* sendFile(to: Descriptor, file: Descriptor, options?: SendFileOptions) {
+    const from = byteOf(options?.position ?? 0, "a position");
+    const length = byteOf(options?.length ?? Number.MAX_SAFE_INTEGER - from, "a length");
+    to.checkWritable("sendFile");
+    if (!currentIo("sendFile()").driver.supports(OP_PIPE))
+      return yield* sendThroughBuffer(to, file, from, length);
+    const pipe = yield* openPipe();
+    try {
+      return yield* sendThroughPipe(to, file, from, length, pipe);
+    } catch (error) {
+      // Some files cannot be spliced; nothing has been taken from them then.
+      if (!(error instanceof NoSplice)) throw error;
+      return yield* sendThroughBuffer(to, file, from, length);
+    } finally {
+      pipe[Symbol.dispose]();
+    }
+  });
+
+/** The file cannot be spliced: found out at its first bytes. */
+class NoSplice extends Error {}
+
+const sendThroughPipe = op(function* sendThroughPipe(
+  to: Descriptor,
+  file: Descriptor,
+  from: number,
+  length: number,
+  pipe: Pipe,
+) {
+  let sent = 0;
+  let inPipe = 0;
+  let cut = true;
+  let touched = false;
+  try {
+    while (sent < length) {
+      const most = Math.min(PIPE_BYTES, length - sent);
+      inPipe = yield* fill(file, pipe, from + sent, most, sent === 0);
+      if (inPipe === 0) break;
+      while (inPipe > 0) {
+        touched = true;
+        const more = sent + inPipe < length;
+        const count = yield* splice(pipe.reader, to, { length: inPipe, more });
+        inPipe -= count;
+        sent += count;
+      }
+    }
+    cut = false;
+    return sent;
+  } catch (error) {
+    touched = false;
+    throw error;
+  } finally {
+    // Nobody knows how much of the last splice a kill has let through.
+    if (cut && (touched || sent > 0)) to.brokenAt = sent;
+  }
+});
+
+const fill = op(function* fill(file: Descriptor, pipe: Pipe, position: number, most: number, first: boolean) {
+  try {
+    return yield* splice(file, pipe.writer, { length: most, fromPosition: position });
+  } catch (error) {
+    if (first && error instanceof IoError && error.errno === -EINVAL) throw new NoSplice();
+    throw error;
+  }
+});
+
+const sendThroughBuffer = op(function* sendThroughBuffer(
+  to: Descriptor,
+  file: Descriptor,
+  from: number,
+  length: number,
+) {
+  const buffer = allocate(Math.min(PIPE_BYTES, length));
+  const write = to.kind === "socket" ? sendAll : writeAll;
+  let sent = 0;
+  while (sent < length) {
+    const into = buffer.subarray(0, Math.min(buffer.length, length - sent));
+    const count = yield* read(file, into, { position: from + sent });
+    if (count === 0) break;
+    yield* write(to, into.subarray(0, count));
+    sent += count;
+  }
+  return sent;
+});
+
+function byteOf(value: number, what: string): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new UsageError("COOP_POSITION", `${what} is a whole number from 0 to 2^53 - 1, not ${String(value)}`);
+}

@@ -1,0 +1,134 @@
+/** splice(2), tee(2): bytes from one descriptor to another inside the kernel; one of the two is a pipe. */
+import { UsageError } from "../../coordinator/errors.ts";
+import type { Operation } from "../../coordinator/operation.ts";
+import { OP_SPLICE, OP_TEE, SPLICE_F_MORE, SQE_WORD_ADDR } from "../../native/layout.ts";
+import { Descriptor } from "../descriptor.ts";
+import type { IoErrorDetails } from "../errno.ts";
+import type { Handle, IoOptions } from "../handle.ts";
+import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
+import { TRANSFER_MAX } from "../memory.ts";
+import { CURRENT, checkPosition } from "../position.ts";
+
+export interface SpliceOptions extends IoOptions {
+  /** Most bytes to move. */
+  readonly length: number;
+  /** Byte of `from` to begin at; for a pipe, and by default, where it stands. */
+  readonly fromPosition?: number;
+  /** Byte of `to` to begin at; likewise. */
+  readonly toPosition?: number;
+  /** More follows soon: a socket may wait for it to fill a packet. Default false. */
+  readonly more?: boolean;
+}
+
+/** Queues a splice. @see {@link splice} to wait. splice(2), since Linux 5.7 in a ring. */
+export function setupSplice(handle: Handle, from: Descriptor, to: Descriptor, options: SpliceOptions): void {
+  spliceOperation(SPLICE, from, to, options).setUp(handle);
+}
+
+/**
+ * Moves bytes and gives the count, 0 at the end of `from`. What was moved when a kill came is in `to`. Both
+ * descriptors have to stay open meanwhile.
+ *
+ * @throws {IoError} `EINVAL` when neither is a pipe, or a file cannot be spliced.
+ */
+export function splice(from: Descriptor, to: Descriptor, options: SpliceOptions): Operation<number> {
+  return spliceOperation(SPLICE, from, to, options);
+}
+
+/**
+ * Copies bytes from one pipe to another without taking them out, and gives the count.
+ *
+ * @throws {IoError} `EINVAL` unless both are pipes.
+ */
+export function tee(
+  from: Descriptor,
+  to: Descriptor,
+  options: { readonly length: number } & IoOptions,
+): Operation<number> {
+  return spliceOperation(TEE, from, to, options);
+}
+
+/** The source, and where both begin. */
+class Source {
+  readonly from: Descriptor;
+  readonly fromPosition: number;
+  readonly toPosition: number;
+  readonly flags: number;
+  constructor(from: Descriptor, options: SpliceOptions) {
+    this.from = from;
+    this.fromPosition = placeOf(options.fromPosition);
+    this.toPosition = placeOf(options.toPosition);
+    this.flags = options.more === true ? SPLICE_F_MORE : 0;
+  }
+}
+
+function placeOf(position: number | undefined): number {
+  if (position === undefined) return CURRENT;
+  const place = checkPosition(position);
+  if (typeof place === "number") return place;
+  throw new UsageError("COOP_POSITION", "splice takes positions up to 2^53 - 1");
+}
+
+function spliceOperation(
+  kind: Kind<number>,
+  from: Descriptor,
+  to: Descriptor,
+  options: SpliceOptions,
+): IoOperation<number> {
+  if (!(from instanceof Descriptor))
+    throw new UsageError("COOP_DESCRIPTOR", "splice takes two open descriptors");
+  const length = options?.length;
+  if (!Number.isSafeInteger(length) || length < 0) {
+    throw new UsageError("COOP_ARGUMENT", "splice needs a length, a whole number of bytes");
+  }
+  // `to` counts as what is worked on: that is where bytes that were moved end up.
+  return new IoOperation(kind, to, null, Math.min(length, TRANSFER_MAX), new Source(from, options), options);
+}
+
+const SPLICE: Kind<number> = new Kind({
+  syscall: "splice",
+  setup(io, handle, operation) {
+    const { from, fromPosition, toPosition, flags } = operation.argument as Source;
+    const to = operation.descriptor!;
+    from.checkUsable(io, "splice");
+    to.checkWritable("splice");
+    if (operation.number === 0) return 0;
+    handle.takeFrom(from);
+    io.driver.submit(
+      handle,
+      OP_SPLICE,
+      to.number,
+      fromPosition,
+      operation.number,
+      toPosition,
+      flags,
+      0,
+      from.number,
+    );
+    // The source's position is where other operations have an address, and only an offset can be -1.
+    if (fromPosition === CURRENT) io.driver.setWide(SQE_WORD_ADDR, CURRENT, CURRENT);
+    return QUEUED;
+  },
+  convert: (result) => result,
+  details: bothOpen,
+});
+
+const TEE: Kind<number> = new Kind({
+  syscall: "tee",
+  setup(io, handle, operation) {
+    const { from } = operation.argument as Source;
+    from.checkUsable(io, "tee");
+    if (operation.number === 0) return 0;
+    handle.takeFrom(from);
+    io.driver.submit(handle, OP_TEE, operation.descriptor!.number, 0, operation.number, 0, 0, 0, from.number);
+    return QUEUED;
+  },
+  convert: (result) => result,
+  details: bothOpen,
+});
+
+/** An operation whose source was closed says so, as one whose target was closed does. */
+function bothOpen(operation: IoOperation<number>): IoErrorDetails | undefined {
+  (operation.argument as Source).from.checkOpen(operation.kind.syscall);
+  return operation.descriptor!.details;
+}
