@@ -29,6 +29,11 @@ export class EmbeddedList<T extends Embedded> {
     return this.head;
   }
 
+  /** The youngest node, or null. */
+  get last(): T | null {
+    return this.tail;
+  }
+
   /** Appends at the tail. A node that is already on a list is a {@link UsageError}. */
   push(node: T): void {
     if (node.list !== null)

@@ -27,10 +27,9 @@ export function killChildren(scope: Scope, reason: unknown): void {
   if (scope.children === null || scope.children.length === 0) return;
   const cause = causeOf(reason);
   const marked: Scope[] = [];
-  scope.children.visit((child) => {
+  for (let child = scope.children.last; child !== null; child = child.before as Task | null) {
     if (child.cause === null) mark(child, cause, marked);
-    return true;
-  });
+  }
   for (let i = marked.length - 1; i >= 0; i--) meet(marked[i]!.host!);
 }
 
@@ -43,27 +42,48 @@ function causeOf(reason: unknown, details?: KillDetails): KillCause {
 }
 
 /**
- * Marks `scope` and all below it. Iterative, so that a tree of any depth can be killed; `order` ends with
- * children after their parents.
+ * Marks `scope` and all below it, and appends them to `order`: parents before children, the youngest first, so
+ * that read from its end the list is in post-order with siblings as they were spawned (seed C-092). Iterative,
+ * so that a tree of any depth can be killed; a child without anything below it touches no stack.
+ *
+ * `rest` holds what is still to be marked: scopes nested on a task's stack, and tasks to go on from with their
+ * older siblings.
  */
 function mark(scope: Scope, cause: KillCause, order: Scope[]): void {
-  const stack: Scope[] = [scope];
+  const rest: Scope[] = [];
+  scope.cause = cause;
+  order.push(scope);
+  if (scope.host!.top !== null) reachedScopes(scope.host!, scope, rest);
+  let cursor = youngest(scope);
   for (;;) {
-    const next = stack.pop();
+    if (cursor !== null) {
+      const child: Task = cursor;
+      cursor = child.before as Task | null;
+      if (child.cause !== null) continue;
+      child.cause = cause;
+      order.push(child);
+      const { top } = child;
+      // Most tasks that wait have one frame and nothing nested in it.
+      const plain = top === null || (top.below === null && top.scope === null);
+      if (plain && child.children === null) continue;
+      if (cursor !== null) rest.push(cursor);
+      if (!plain) reachedScopes(child, child, rest);
+      cursor = youngest(child);
+      continue;
+    }
+    const next = rest.pop();
     if (next === undefined) return;
-    if (next.cause !== null) continue;
-    const host = next.host!;
-    if (host.state === ENDED) continue;
-    next.cause = cause;
-    order.push(next);
-    if (next === host || next === scope) reachedScopes(host, next, stack);
-    if (next.children !== null) {
-      next.children.visit((child) => {
-        stack.push(child);
-        return true;
-      });
+    if (next.host === next) cursor = next as Task;
+    else if (next.cause === null) {
+      next.cause = cause;
+      order.push(next);
+      cursor = youngest(next);
     }
   }
+}
+
+function youngest(scope: Scope): Task | null {
+  return scope.children === null ? null : scope.children.last;
 }
 
 /** Lets the kill meet the task where it is: ends its wait if that is killable, else it waits its turn. */
