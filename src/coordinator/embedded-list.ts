@@ -47,6 +47,19 @@ export class EmbeddedList<T extends Embedded> {
     this.count++;
   }
 
+  /** Puts `node` in front of all others. A node that is already on a list is a {@link UsageError}. */
+  unshift(node: T): void {
+    this.push(node);
+    const head = this.head!;
+    if (head === node) return;
+    this.tail = node.before as T;
+    this.tail.after = null;
+    node.before = null;
+    node.after = head;
+    head.before = node;
+    this.head = node;
+  }
+
   /** Takes the oldest node off, or returns null. */
   shift(): T | null {
     const node = this.head;

@@ -30,6 +30,7 @@ import type { Inflight } from "../coordinator/inflight.ts";
 import type { Operation } from "../coordinator/operation.ts";
 import type { Task } from "../coordinator/task.ts";
 import { Wait } from "../coordinator/wait.ts";
+import type { CompletionQueue } from "./completion-queue.ts";
 
 export type HandleState = 0 | 1 | 2 | 3;
 export const IDLE = 0;
@@ -49,7 +50,11 @@ export abstract class Handle extends Wait<number> implements Inflight {
   owner: Task | null = null;
   /** @internal Bytes or another non-negative number, or -errno. */
   outcome = 0;
+  /** Where it goes when it is done, beside all else; to be set while it is not pending. */
+  queue: CompletionQueue<any> | null = null;
   private gate: Coordinator | null = null;
+  /** The queue it was set up with. */
+  private queuedFor: CompletionQueue<any> | null = null;
 
   /** `"idle"`, `"submitted"`, `"cancelling"` or `"done"`. */
   get status(): (typeof stateNames)[HandleState] {
@@ -130,6 +135,11 @@ export abstract class Handle extends Wait<number> implements Inflight {
       if (gate.list !== null) gate.list.remove(gate);
       gate.rearm();
     }
+    if (this.queue !== this.queuedFor) this.changeQueue();
+    if (this.queuedFor !== null) {
+      this.queuedFor.forget(this);
+      this.queuedFor.submitted();
+    }
     const owner = current.task;
     this.owner = owner;
     if (owner !== null) {
@@ -150,8 +160,14 @@ export abstract class Handle extends Wait<number> implements Inflight {
       inflight.remove(this);
       if (inflight.length === 0) owner.drained();
     }
+    if (this.queuedFor !== null) this.queuedFor.completed(this);
     if (this.task !== null) this.grant();
     if (this.gate?.held === true) this.gate.release();
+  }
+
+  private changeQueue(): void {
+    this.queuedFor?.forget(this);
+    this.queuedFor = this.queue;
   }
 }
 

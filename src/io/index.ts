@@ -1,4 +1,5 @@
 /** Files and sockets on io_uring: every operation as a setup form on a handle, and as a blocking form. */
+export { CompletionQueue } from "../handle/completion-queue.ts";
 export { accept, setupAccept } from "./accept.ts";
 export {
   type Address,
