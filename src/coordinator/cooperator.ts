@@ -9,7 +9,7 @@ import { ClosedError, InvariantError, UsageError } from "./errors.ts";
 import { hurryTree } from "./hurry.ts";
 import { requestKill } from "./kill.ts";
 import type { Body } from "./operation.ts";
-import { RunQueue } from "./run-queue.ts";
+import { type Chooser, RunQueue } from "./run-queue.ts";
 import { Scope } from "./scope.ts";
 import { type SpawnOptions, spawnInto } from "./spawn.ts";
 import { step } from "./step.ts";
@@ -52,6 +52,8 @@ export interface CooperatorOptions {
   readonly report?: (report: Report) => void;
   /** Monotonic nanoseconds; default: `performance.now()`. */
   readonly now?: () => number;
+  /** Picks among the ready tasks of one priority, instead of first come, first served; for tests. */
+  readonly chooser?: Chooser | null;
 }
 
 /** What has happened since the start. `spawned = done + failed + killed + live`, at any time. */
@@ -113,7 +115,9 @@ export class Cooperator {
   onStep: (() => void) | null = null;
   private readonly host: Host;
   private readonly reporter: (report: Report) => void;
-  private readonly queue = new RunQueue();
+  private readonly queue: RunQueue;
+  /** @internal Steps in one batch; 1 lets a test look at everything between two steps. */
+  batchSteps = BATCH_STEPS_MAX;
   /** @internal Owns every task that has no parent. */
   readonly root: Scope = new RootScope();
   private lastId = 0;
@@ -128,6 +132,7 @@ export class Cooperator {
     this.name = options.name ?? "cooperator";
     this.reporter = options.report ?? reportToConsole;
     this.now = options.now ?? (() => performance.now() * 1e6);
+    this.queue = new RunQueue(options.chooser ?? null);
   }
 
   /** Spawns a task that has no parent. */
@@ -195,9 +200,9 @@ export class Cooperator {
   }
 
   private runBatch(): void {
-    const { queue, counts } = this;
+    const { queue, counts, batchSteps } = this;
     let end = 0;
-    for (let steps = 1; steps <= BATCH_STEPS_MAX; steps++) {
+    for (let steps = 1; steps <= batchSteps; steps++) {
       if (this.onStep !== null) this.onStep();
       const task = queue.shift();
       if (task === null) return;

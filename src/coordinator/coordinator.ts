@@ -268,6 +268,9 @@ class HandOff extends Wait<void> {
     super();
     this.coordinator = coordinator;
   }
+  override get letsOthersFirst(): boolean {
+    return true;
+  }
   override describe(): string {
     return `hand-off of ${this.coordinator.name}`;
   }

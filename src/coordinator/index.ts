@@ -36,7 +36,7 @@ export type { Exit, KillCause } from "./exit.ts";
 export { type Group, group } from "./group.ts";
 export { type Body, type Operation, op } from "./operation.ts";
 export { never, shield, yieldNow } from "./primitives.ts";
-export { HIGH, LOW, NORMAL, type Priority } from "./run-queue.ts";
+export { type Chooser, HIGH, LOW, NORMAL, type Priority } from "./run-queue.ts";
 export type { Deferred } from "./scope.ts";
 export { Signal } from "./signal.ts";
 export { defer, type SpawnOptions, self, spawn } from "./spawn.ts";

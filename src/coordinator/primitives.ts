@@ -13,6 +13,9 @@ export function yieldNow(): Operation<void> {
 }
 
 class YieldNow extends Wait<void> {
+  override get letsOthersFirst(): boolean {
+    return true;
+  }
   override describe(): string {
     return "its next turn";
   }

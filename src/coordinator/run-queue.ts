@@ -15,6 +15,12 @@ export const LOW: Priority = 2;
 /** Steps from above before a waiting lower priority gets one. Larger is stricter, and starves longer. */
 export const AGEING = 64;
 
+/** Who goes next where the order is nobody's promise: a test's seed, or its search through all orders. */
+export interface Chooser {
+  /** One of `candidates`, oldest first, never empty; the array is only good for the call. */
+  choose(candidates: readonly Task[]): Task;
+}
+
 class Level {
   head: Task | null = null;
   tail: Task | null = null;
@@ -28,6 +34,14 @@ export class RunQueue {
   private readonly low = new Level();
   private readonly levels: readonly Level[] = [this.high, this.normal, this.low];
   private count = 0;
+  /** Takes the place of first come, first served. Null outside tests. */
+  private readonly chooser: Chooser | null;
+  /** Tasks that were put in front, which is a promise that no chooser breaks. */
+  private readonly inFront = new Set<Task>();
+
+  constructor(chooser: Chooser | null = null) {
+    this.chooser = chooser;
+  }
 
   get length(): number {
     return this.count;
@@ -44,11 +58,8 @@ export class RunQueue {
 
   /** Puts the task in front of its priority. */
   unshift(task: Task): void {
-    const level = this.levelOf(task.priority);
-    task.runNext = level.head;
-    level.head = task;
-    if (level.tail === null) level.tail = task;
-    this.count++;
+    if (this.chooser !== null) this.inFront.add(task);
+    this.putFirst(this.levelOf(task.priority), task);
   }
 
   shift(): Task | null {
@@ -73,12 +84,21 @@ export class RunQueue {
       if (level.tail === task) level.tail = before;
       task.runNext = null;
       this.count--;
+      if (this.chooser !== null) this.inFront.delete(task);
       return true;
     }
     return false;
   }
 
+  private putFirst(level: Level, task: Task): void {
+    task.runNext = level.head;
+    level.head = task;
+    if (level.tail === null) level.tail = task;
+    this.count++;
+  }
+
   private take(level: Level): Task {
+    if (this.chooser !== null) this.arrange(level, this.chooser);
     const task = level.head!;
     level.head = task.runNext;
     if (level.head === null) level.tail = null;
@@ -86,6 +106,19 @@ export class RunQueue {
     task.runNext = null;
     this.count--;
     return task;
+  }
+
+  /** Brings the chosen task to the head. One that lets others go first is no candidate before they have gone. */
+  private arrange(level: Level, chooser: Chooser): void {
+    const head = level.head!;
+    const candidates = [head];
+    if (!this.inFront.delete(head)) {
+      for (let at = head.runNext; at !== null; at = at.runNext) {
+        if (at.wait === null || !at.wait.letsOthersFirst) candidates.push(at);
+      }
+    }
+    const chosen = chooser.choose(candidates);
+    if (chosen !== head && this.remove(chosen)) this.putFirst(level, chosen);
   }
 
   private levelOf(priority: Priority): Level {

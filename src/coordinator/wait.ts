@@ -174,6 +174,11 @@ export abstract class Wait<A> extends Coordinated implements Arm<A>, Iterator<un
   /** @internal A wait that the same task has begun inside this one is satisfied. */
   armGranted(_waiter: Wait<unknown>): void {}
 
+  /** @internal Its very point is that what is ready goes first: a promise whatever the order is otherwise. */
+  get letsOthersFirst(): boolean {
+    return false;
+  }
+
   /** @internal Something the task had to outlive is gone; only the wait for that cares. */
   drained(): void {}
 

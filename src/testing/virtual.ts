@@ -7,9 +7,22 @@ import { dumpTree } from "../coordinator/dump.ts";
 import { DeadlockError } from "../coordinator/errors.ts";
 import { meetAgain } from "../coordinator/kill.ts";
 import type { Body } from "../coordinator/operation.ts";
+import type { Chooser } from "../coordinator/run-queue.ts";
 import type { Task } from "../coordinator/task.ts";
 import { allTasks } from "../coordinator/walk.ts";
 import { TimerQueue } from "../time/timer-queue.ts";
+import { ambientSeed } from "./ambient-seed.ts";
+import { Order } from "./order.ts";
+
+export interface VirtualOptions {
+  /**
+   * Tasks that are ready run in an order made of this seed; null is first come, first served. Default: the seed
+   * of the `runSeeds` around, or null.
+   */
+  readonly seed?: number | null;
+  /** Keep the ids of the tasks in the order of their steps, in `trace`. Default false. */
+  readonly trace?: boolean;
+}
 
 /** A cooperator whose turns are run by hand, on a clock that only moves when told. */
 export class VirtualRuntime {
@@ -17,18 +30,32 @@ export class VirtualRuntime {
   readonly timers: TimerQueue;
   /** What no task could be told of, in order. */
   readonly reports: Report[] = [];
+  /** What made the order of ready tasks; null is first come, first served. */
+  readonly seed: number | null;
+  /** The id of the task of each step, when the options asked for it. */
+  readonly trace: readonly number[];
   private time = 0;
   private panicked: unknown = null;
 
-  constructor() {
+  constructor(options?: VirtualOptions) {
+    this.seed = options?.seed === undefined ? takeAmbientSeed() : options.seed;
+    const trace: number[] = [];
+    this.trace = trace;
+    const traced = options?.trace === true;
     this.cooperator = new Cooperator({
-      host: { requestTurn() {}, panic: (error) => (this.panicked = error) },
+      host: { requestTurn() {}, panic: (error) => (this.panicked = (error as Error).cause ?? error) },
       name: "virtual",
       report: (report) => this.reports.push(report),
       now: () => this.time,
+      chooser: this.seed === null && !traced ? this.chooser() : new Order(this.seed, traced ? trace : null),
     });
     this.timers = new TimerQueue(this.cooperator, { arm() {}, disarm() {} });
     this.cooperator.timers = this.timers;
+  }
+
+  /** @internal What picks when no seed does. */
+  protected chooser(): Chooser | null {
+    return null;
   }
 
   /** Virtual milliseconds since the start. */
@@ -44,20 +71,30 @@ export class VirtualRuntime {
 
   /** Runs turns until no task is ready. Time stands still. */
   settle(): void {
-    while (this.cooperator.turn()) {
+    while (this.turn()) {
       /* until nothing is ready */
     }
+  }
+
+  /** One turn of the scheduler; true when tasks are ready for another. */
+  protected turn(): boolean {
+    const more = this.cooperator.turn();
     if (this.panicked !== null) throw this.panicked;
+    return more;
+  }
+
+  /** Moves the clock to the next timer. False when none is armed. */
+  protected jump(): boolean {
+    const { next } = this.timers;
+    if (next === Number.POSITIVE_INFINITY) return false;
+    this.time = Math.max(this.time, next);
+    return true;
   }
 
   /** Runs turns, and jumps to the next timer whenever all tasks are blocked, until nothing can happen. */
   drain(): void {
-    for (;;) {
-      this.settle();
-      const next = this.timers.next;
-      if (next !== Number.POSITIVE_INFINITY) this.time = Math.max(this.time, next);
-      else if (!this.cutCleanups()) return;
-    }
+    do this.settle();
+    while (this.jump() || this.cutCleanups());
   }
 
   /**
@@ -80,7 +117,7 @@ export class VirtualRuntime {
   }
 
   /** Nothing can wake anybody: clean-up that still waits will wait for ever, unless its kill is repeated. */
-  private cutCleanups(): boolean {
+  protected cutCleanups(): boolean {
     let cut = false;
     for (const task of allTasks(this.cooperator.tasks())) if (meetAgain(task)) cut = true;
     return cut;
@@ -92,6 +129,12 @@ export class VirtualRuntime {
  *
  * @example const value = runVirtual(function* () { yield* sleep("1 hour"); return 42; });
  */
-export function runVirtual<A>(body: Body<A>): A {
-  return new VirtualRuntime().run(body).result;
+export function runVirtual<A>(body: Body<A>, options?: VirtualOptions): A {
+  return new VirtualRuntime(options).run(body).result;
+}
+
+function takeAmbientSeed(): number | null {
+  const ambient = ambientSeed();
+  ambient.taken++;
+  return ambient.seed;
 }

@@ -52,6 +52,10 @@ class Sleep extends Wait<void> implements Timed {
     return this.absolute ? "a point in time" : `sleep of ${this.time / 1e6} ms`;
   }
 
+  override get letsOthersFirst(): boolean {
+    return this.time === 0;
+  }
+
   protected override begin(task: Task): boolean {
     const queue = timerQueueOf(task.cooperator);
     if (this.time === 0) {

@@ -1,9 +1,8 @@
 /** What every conformance test ends with: nothing is left alive, armed, queued or unreported. */
 import { expect } from "vitest";
 import type { Body, Coordinator, Signal } from "../../src/coordinator/index.ts";
+import { checkGate, checkQuiescent } from "../../src/testing/checks.ts";
 import {
-  checkGate,
-  checkQuiescent,
   type KillEverywhereOptions,
   type KillEverywhereResult,
   killEverywhere,

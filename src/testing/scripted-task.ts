@@ -1,0 +1,71 @@
+/** A task of `interleave`: its steps in order, and a point at which others may go before each but the first. */
+import type { Body, Operation } from "../coordinator/operation.ts";
+import { self } from "../coordinator/spawn.ts";
+import type { Task } from "../coordinator/task.ts";
+import { Wait } from "../coordinator/wait.ts";
+import type { InterleavedRun, Step } from "./interleave.ts";
+
+/** Spawns the next task of `run`. */
+export function scripted(
+  run: InterleavedRun,
+  results: unknown[][],
+  steps: readonly Step[] | Body<unknown>,
+): Task {
+  const name = nameOf(results.length);
+  const given: unknown[] = [];
+  results.push(given);
+  const body = isSteps(steps) ? () => perform(run, given, steps) : steps;
+  const task = run.runtime.cooperator.spawn(body, { name, failure: "hold" });
+  task.observe();
+  run.runtime.watch(task as Task, name);
+  return task as Task;
+}
+
+/** a, b, c, …, and numbers when the letters are used up. */
+function nameOf(index: number): string {
+  return index < 26 ? String.fromCharCode(97 + index) : `task ${index}`;
+}
+
+function isSteps(steps: readonly Step[] | Body<unknown>): steps is readonly Step[] {
+  return Array.isArray(steps);
+}
+
+function* perform(
+  run: InterleavedRun,
+  given: unknown[],
+  steps: readonly Step[],
+): Generator<unknown, void, any> {
+  for (let i = 0; i < steps.length; i++) {
+    if (i > 0) yield* new SchedulePoint();
+    run.runtime.begins(self());
+    const step = steps[i]!;
+    const made = typeof step === "function" ? step(run) : step;
+    given.push(isOperation(made, step) ? yield* made : made);
+  }
+}
+
+/** What a function gives is only run when it can be nothing but an operation: arrays and strings are values. */
+function isOperation(made: unknown, step: Step): made is Operation<unknown> {
+  if (made === step) return true;
+  return (
+    typeof made === "object" &&
+    made !== null &&
+    Symbol.iterator in made &&
+    typeof (made as { next?: unknown }).next === "function"
+  );
+}
+
+/** Anybody that is ready may go first, this task included. */
+class SchedulePoint extends Wait<void> {
+  override describe(): string {
+    return "its next operation";
+  }
+  protected override begin(): boolean {
+    this.grant();
+    return false;
+  }
+  protected override finish(): void {}
+  override abort(): boolean {
+    return true;
+  }
+}
