@@ -191,7 +191,7 @@ export class Coordinator extends Embedded {
 /** @internal What all waits that acquire have in common; the subclass says what they give. */
 export abstract class Acquisition<A> extends Wait<A> {
   coordinator: Coordinator;
-  private failure: unknown = null;
+  protected failure: unknown = null;
 
   constructor(coordinator: Coordinator) {
     super();

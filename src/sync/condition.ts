@@ -126,6 +126,7 @@ class ConditionWait extends Acquisition<void> {
 
   /** The mutex is kept: clean-up relies on it. The notification, if there was one, is for somebody else. */
   override rollback(): void {
+    this.failure = null;
     if (!this.left) this.condition.notify();
   }
 }

@@ -68,7 +68,9 @@ export abstract class PermitWait<A> extends QueuedWait<A> {
   }
 
   override rollback(): void {
-    if (this.failure === null) this.queue.give(this.wanted);
+    const { queue } = this;
+    // Somebody else may have given back more than its own: then there is less to hand back.
+    if (this.failure === null) queue.give(Math.min(this.wanted, queue.held));
     this.failure = null;
   }
 }

@@ -45,7 +45,11 @@ export class SingleFlight<K, A> {
    * @example const user = yield* users.run(id, () => fetchUser(id));
    */
   run(key: K, body: Body<A>): Operation<A> {
-    return new Passenger(this as SingleFlight<unknown, unknown>, key, body) as Operation<unknown> as Operation<A>;
+    return new Passenger(
+      this as SingleFlight<unknown, unknown>,
+      key,
+      body,
+    ) as Operation<unknown> as Operation<A>;
   }
 }
 

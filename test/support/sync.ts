@@ -1,0 +1,33 @@
+/** What the tests of locks share. */
+import type { Operation } from "../../src/coordinator/index.ts";
+
+/** A seeded generator of whole numbers from 0 up to, and without, its argument. */
+export function random(seed: number): (below: number) => number {
+  let state = (seed * 2654435761) >>> 0 || 1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+/** The code of what `run` throws, or null. */
+export function codeOf(run: () => unknown): unknown {
+  try {
+    run();
+    return null;
+  } catch (error) {
+    return (error as { code?: unknown }).code;
+  }
+}
+
+/** The code of what `operation` throws, or null. */
+export function* failure(operation: Operation<unknown>): Generator<unknown, unknown, any> {
+  try {
+    yield* operation;
+    return null;
+  } catch (error) {
+    return (error as { code?: unknown }).code;
+  }
+}
