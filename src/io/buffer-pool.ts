@@ -12,6 +12,7 @@ import type { Operation } from "../coordinator/operation.ts";
 import type { Task } from "../coordinator/task.ts";
 import { Wait } from "../coordinator/wait.ts";
 import { currentIo, type Io } from "./io.ts";
+import { allocatePages } from "./memory.ts";
 
 export interface BufferPoolOptions {
   /** Bytes of one buffer. Default 16 KiB. */
@@ -80,7 +81,7 @@ export class BufferPool {
   readonly count: number;
   /** @internal */ readonly waiters: EmbeddedList<Claim> = new EmbeddedList();
   private readonly io: Io;
-  private readonly arena: SharedArrayBuffer;
+  private readonly arena: Uint8Array<SharedArrayBuffer>;
   private readonly free: number[] = [];
   private readonly registered: boolean;
   private claimedCount = 0;
@@ -106,7 +107,7 @@ export class BufferPool {
     this.io = currentIo("new BufferPool()");
     this.size = size;
     this.count = count;
-    this.arena = new SharedArrayBuffer(size * count);
+    this.arena = allocatePages(size * count);
     for (let i = count - 1; i >= 0; i--) this.free.push(i);
     this.registered = this.io.registerPool(this.arena, count, size);
   }
@@ -137,7 +138,11 @@ export class BufferPool {
   /** @internal Lends buffer `index`. */
   lend(index: number): Lease {
     this.claimedCount++;
-    return new Lease(this, index, Buffer.from(this.arena, index * this.size, this.size));
+    return new Lease(
+      this,
+      index,
+      Buffer.from(this.arena.buffer, this.arena.byteOffset + index * this.size, this.size),
+    );
   }
 
   /** @internal A buffer goes to the oldest waiter, or back. */

@@ -29,6 +29,7 @@ export class Io {
   private free: Handle | null = null;
   private freeCount = 0;
   private fixedArena: SharedArrayBuffer | null = null;
+  private fixedStart = 0;
   private fixedSize = 1;
 
   constructor(cooperator: Cooperator, driver: IoDriver) {
@@ -71,11 +72,10 @@ export class Io {
   }
 
   /** @internal Registers a pool's memory. One pool can be; it is the first that asks and is allowed to. */
-  registerPool(arena: SharedArrayBuffer, count: number, size: number): boolean {
-    if (this.fixedArena !== null || this.driver.registerBuffers(new Uint8Array(arena), count, size) < 0) {
-      return false;
-    }
-    this.fixedArena = arena;
+  registerPool(arena: Uint8Array<SharedArrayBuffer>, count: number, size: number): boolean {
+    if (this.fixedArena !== null || this.driver.registerBuffers(arena, count, size) < 0) return false;
+    this.fixedArena = arena.buffer;
+    this.fixedStart = arena.byteOffset;
     this.fixedSize = size;
     return true;
   }
@@ -83,8 +83,9 @@ export class Io {
   /** @internal Number of the registered buffer that `bytes` lie in, or -1. */
   fixedBuffer(bytes: Uint8Array): number {
     if (this.fixedArena === null || bytes.buffer !== this.fixedArena) return -1;
-    const first = Math.floor(bytes.byteOffset / this.fixedSize);
-    const last = Math.floor((bytes.byteOffset + bytes.byteLength - 1) / this.fixedSize);
+    const start = bytes.byteOffset - this.fixedStart;
+    const first = Math.floor(start / this.fixedSize);
+    const last = Math.floor((start + bytes.byteLength - 1) / this.fixedSize);
     return first === last ? first : -1;
   }
 

@@ -8,6 +8,7 @@
  */
 import { UsageError } from "../coordinator/errors.ts";
 import { describeValue } from "../coordinator/operation.ts";
+import { loadBinding } from "../native/binding.ts";
 
 /** Bytes that an operation reads from or writes to. */
 export type Bytes = Uint8Array;
@@ -61,11 +62,11 @@ class BlockClass {
 
   private fill(memory: Memory): void {
     this.filled = true;
-    const arena = new SharedArrayBuffer(this.size * this.count);
-    const base = memory.locate(new Uint8Array(arena));
+    const arena = allocatePages(this.size * this.count);
+    const base = memory.locate(arena);
     for (let i = this.count - 1; i >= 0; i--) {
       const at = i * this.size;
-      this.free.push(new Block(new Uint8Array(arena, at, this.size), base + at, this));
+      this.free.push(new Block(arena.subarray(at, at + this.size), base + at, this));
     }
   }
 }
@@ -123,8 +124,8 @@ export class Memory {
     let block =
       size <= SMALL_SIZE ? this.small.take(this) : size <= LARGE_SIZE ? this.large.take(this) : null;
     if (block === null) {
-      const bytes = new Uint8Array(new SharedArrayBuffer(size));
-      block = new Block(bytes, this.resolve(bytes), null);
+      const bytes = allocatePages(size);
+      block = new Block(bytes, this.locate(bytes), null);
     }
     this.lent++;
     return block;
@@ -182,12 +183,41 @@ function isGone(view: Uint8Array): boolean {
   }
 }
 
+/**
+ * Shared memory that begins on a page, zeroed.
+ *
+ * The engine's own begins 16 bytes behind one. There the kernel copies at half the speed or less on processors
+ * whose `rep movsb` is slow when the destination lies 1 to 63 bytes behind the source modulo a page (AMD Zen 3
+ * and 4; sourceware bug 30994): 4 KiB from the page cache cost 2.8 µs there and 1.4 µs on a page.
+ */
+export function allocatePages(size: number): Uint8Array<SharedArrayBuffer> {
+  const buffer = new SharedArrayBuffer(size + PAGE);
+  const beyond = addressOf(new Uint8Array(buffer)) % PAGE;
+  return new Uint8Array(buffer, beyond === 0 ? 0 : PAGE - beyond, size);
+}
+
+const PAGE = 4096;
+let resolver: ((view: ArrayBufferView) => number) | null = null;
+
+function addressOf(view: ArrayBufferView): number {
+  if (resolver === null) {
+    try {
+      const binding = loadBinding();
+      resolver = (view) => binding.addressOf(view);
+    } catch {
+      // No addon, no ring, and no kernel that copies for us: any place will do.
+      resolver = () => 0;
+    }
+  }
+  return resolver(view);
+}
+
 /** Small buffers share an arena of this size: making one costs little, and their addresses are known. */
 const ARENA_SIZE = 1024 * 1024;
 const ARENA_SHARE_MAX = 64 * 1024;
 /** Buffers begin on a cache line. */
 const ALIGNMENT = 64;
-let arena: SharedArrayBuffer | null = null;
+let arena: Uint8Array<SharedArrayBuffer> | null = null;
 let arenaUsed = ARENA_SIZE;
 
 /**
@@ -202,12 +232,15 @@ export function allocate(size: number): Buffer {
       `a buffer has between 0 and ${TRANSFER_MAX} bytes, not ${String(size)}`,
     );
   }
-  if (size > ARENA_SHARE_MAX) return Buffer.from(new SharedArrayBuffer(size));
+  if (size > ARENA_SHARE_MAX) {
+    const pages = allocatePages(size);
+    return Buffer.from(pages.buffer, pages.byteOffset, size);
+  }
   if (arena === null || arenaUsed + size > ARENA_SIZE) {
-    arena = new SharedArrayBuffer(ARENA_SIZE);
+    arena = allocatePages(ARENA_SIZE);
     arenaUsed = 0;
   }
-  const buffer = Buffer.from(arena, arenaUsed, size);
+  const buffer = Buffer.from(arena.buffer, arena.byteOffset + arenaUsed, size);
   arenaUsed += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
   return buffer;
 }

@@ -17,6 +17,7 @@ import {
   write,
   writeAll,
 } from "../../src/io/index.ts";
+import { loadBinding } from "../../src/native/binding.ts";
 import {
   failureOf,
   freshFifo,
@@ -347,5 +348,14 @@ test("Q01 a buffer nobody else holds stays where it is until its last completion
     }
     yield* close(near);
     yield* close(far);
+  });
+});
+
+describe("the place of our memory", () => {
+  // See `allocatePages`: the engine's own memory begins 16 bytes behind a page, where copies are slow.
+  test("large buffers begin on a page, small ones on a cache line", () => {
+    const { addressOf } = loadBinding();
+    for (const size of [100_000, 65_537]) expect(addressOf(allocate(size)) % 4096).toBe(0);
+    for (const size of [1, 4096, 63, 65, 4096]) expect(addressOf(allocate(size)) % 64).toBe(0);
   });
 });
