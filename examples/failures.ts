@@ -32,5 +32,5 @@ const program = op(function* program() {
 
 await run(program(), {
   report: ({ kind, task, error }) =>
-    console.log(`reported: ${kind} of ${task.name}: ${(error as Error).message}`),
+    console.log(`reported: ${kind} of ${task?.name}: ${(error as Error).message}`),
 });

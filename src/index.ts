@@ -25,6 +25,7 @@ export {
   NORMAL,
   never,
   type Operation,
+  onKill,
   op,
   type Priority,
   type Report,

@@ -20,7 +20,8 @@ import type { Timers } from "./timers.ts";
 /** Something that went wrong and that no task can be told of. */
 export interface Report {
   readonly kind: "failure" | "kill-overridden" | "stuck" | "hook";
-  readonly task: Task;
+  /** The task it is about; null for a callback that belongs to none. */
+  readonly task: Task | null;
   /** The place, in words, where it is known. */
   readonly where: string;
   readonly error: unknown;
@@ -314,6 +315,6 @@ function reportToConsole(report: Report): void {
         ? `overrode or lost a kill${report.where === "" ? "" : ` in ${report.where}`}`
         : report.kind === "stuck"
           ? "did not stop in time"
-          : "reported to a hook that threw";
-  console.error(`cooperator: ${report.task.label} ${what}:`, report.error);
+          : "called a hook that threw";
+  console.error(`cooperator: ${report.task?.label ?? report.where} ${what}:`, report.error);
 }

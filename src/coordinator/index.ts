@@ -34,6 +34,7 @@ export {
 } from "./errors.ts";
 export type { Exit, KillCause } from "./exit.ts";
 export { type Group, group } from "./group.ts";
+export { type KillHook, onKill } from "./kill-hooks.ts";
 export { type Body, type Operation, op } from "./operation.ts";
 export { never, shield, yieldNow } from "./primitives.ts";
 export { type Chooser, HIGH, LOW, NORMAL, type Priority } from "./run-queue.ts";

@@ -4,6 +4,7 @@
  */
 import { current } from "./current.ts";
 import type { KillCause } from "./exit.ts";
+import { runKillHooks } from "./kill-hooks.ts";
 import type { Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
 import { BLOCKED, DRAINING, ENDED } from "./task-state.ts";
@@ -19,7 +20,7 @@ export function requestKill(scope: Scope, reason: unknown, details?: KillDetails
   if (scope.cause !== null || scope.host?.state === ENDED) return;
   const marked: Scope[] = [];
   mark(scope, causeOf(reason, details), marked);
-  for (let i = marked.length - 1; i >= 0; i--) meet(marked[i]!.host!);
+  wake(marked);
 }
 
 /** Kills the children of a scope that itself goes on. */
@@ -29,6 +30,15 @@ export function killChildren(scope: Scope, reason: unknown): void {
   const marked: Scope[] = [];
   for (let child = scope.children.last; child !== null; child = child.before as Task | null) {
     if (child.cause === null) mark(child, cause, marked);
+  }
+  wake(marked);
+}
+
+/** The subtree is marked: hooks hear of it, and then the waits are ended, children before parents. */
+function wake(marked: readonly Scope[]): void {
+  for (let i = marked.length - 1; i >= 0; i--) {
+    const scope = marked[i]!;
+    if (scope.rare !== null && scope.rare.killHooks !== null) runKillHooks(scope, scope.cause!);
   }
   for (let i = marked.length - 1; i >= 0; i--) meet(marked[i]!.host!);
 }

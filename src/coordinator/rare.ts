@@ -1,6 +1,7 @@
 import type { Coordinated } from "./coordinated.ts";
 import type { Embedded, EmbeddedList } from "./embedded-list.ts";
 import type { Inflight } from "./inflight.ts";
+import type { KillHookLink } from "./kill-hooks.ts";
 import type { Deferred, Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
 
@@ -40,4 +41,6 @@ export class Rare {
   joiners: EmbeddedList<Coordinated> | null = null;
   /** What it owns and others wait for. */
   contended: EmbeddedList<Contended> | null = null;
+  /** To be told of the kill, oldest first. */
+  killHooks: EmbeddedList<KillHookLink> | null = null;
 }

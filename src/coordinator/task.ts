@@ -23,6 +23,7 @@ import { type Exit, unwrapExit } from "./exit.ts";
 import type { Frame } from "./frame.ts";
 import { KillWait, OutcomeWait } from "./join.ts";
 import { requestKill } from "./kill.ts";
+import { addKillHook, type KillHook } from "./kill-hooks.ts";
 import type { Body, Operation } from "./operation.ts";
 import { NORMAL, type Priority } from "./run-queue.ts";
 import { Scope } from "./scope.ts";
@@ -154,6 +155,16 @@ export class Task<A = unknown> extends Scope {
    */
   kill(reason?: unknown): void {
     requestKill(this, reason);
+  }
+
+  /**
+   * Calls `hook` when this task is killed, before anything in it is woken; at once when it has been killed
+   * already, and never when it ends by itself.
+   *
+   * @returns takes the hook off again.
+   */
+  onKill(hook: KillHook): () => void {
+    return addKillHook(this as Task, hook);
   }
 
   /** Asks for the kill and waits until the whole subtree has cleaned up and ended. */

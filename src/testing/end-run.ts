@@ -26,7 +26,7 @@ export function endRun(
   for (const gate of gates) checkGate(gate);
   if (!mayReport && runtime.reports.length > 0) {
     const { kind, task, error } = runtime.reports[0]!;
-    throw new Error(`${task.label} reported ${kind}`, { cause: error });
+    throw new Error(`${task?.label ?? "a callback"} reported ${kind}`, { cause: error });
   }
   return stranded;
 }

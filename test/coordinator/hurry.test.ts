@@ -212,7 +212,7 @@ test("a whole tree: only what is stuck is blamed, parents wait for their childre
     );
     yield* never();
   });
-  expect(reports.map(({ task }) => task.name)).toEqual(["stuck"]);
+  expect(reports.map(({ task }) => task?.name)).toEqual(["stuck"]);
   expect(exit).toMatchObject({ status: "killed", errors: [{ code: "COOP_STUCK" }] });
 });
 
@@ -255,6 +255,6 @@ test("a parent that waits for a stuck child still runs its defers", () => {
     yield* yieldNow();
   });
   expect(log).toEqual(["defer"]);
-  expect(reports.map(({ task }) => task.name)).toEqual(["stuck"]);
+  expect(reports.map(({ task }) => task?.name)).toEqual(["stuck"]);
   expect(exit).toMatchObject({ status: "killed", errors: [{ code: "COOP_STUCK" }] });
 });

@@ -130,7 +130,9 @@ describe("the end of a program", () => {
         );
         yield* nop();
       },
-      { report: ({ kind, task, error }) => reports.push(`${kind} ${task.name} ${(error as Error).message}`) },
+      {
+        report: ({ kind, task, error }) => reports.push(`${kind} ${task?.name} ${(error as Error).message}`),
+      },
     );
     expect(reports).toEqual(["failure lonely unheard"]);
   });

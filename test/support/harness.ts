@@ -18,7 +18,7 @@ export function checked(rt: VirtualRuntime, ...gates: (Coordinator | Signal)[]):
   checkQuiescent(rt);
   for (const gate of gates) checkGate(gate);
   expect(
-    rt.reports.map(({ kind, task, where, error }) => ({ kind, task: task.label, where, error })),
+    rt.reports.map(({ kind, task, where, error }) => ({ kind, task: task?.label, where, error })),
   ).toEqual([]);
 }
 

@@ -53,7 +53,7 @@ export async function runIo<A>(body: Body<A>, options?: RunIoOptions<A>): Promis
   const program = new Program(body, { report: (report) => reports.push(report), ...options });
   const exit = await program.exit;
   checkFinished(program);
-  expect(reports.map(({ kind, task, error }) => ({ kind, task: task.label, error }))).toEqual([]);
+  expect(reports.map(({ kind, task, error }) => ({ kind, task: task?.label, error }))).toEqual([]);
   expect(process.listenerCount("beforeExit")).toBe(listeners);
   await expectDescriptors(descriptors);
   options?.after?.({ program, io: ioStatistics(program.host.cooperator) });
