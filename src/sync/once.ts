@@ -5,7 +5,8 @@
  * from those who wait. When all of them have gone it is killed, and the next caller begins anew. A failure is
  * thrown to all who wait, and the next caller begins anew as well. Source: seeds X-25.
  */
-import { type Body, enter, type Operation, op } from "../coordinator/operation.ts";
+import { UsageError } from "../coordinator/errors.ts";
+import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
 import { SingleFlight } from "./single-flight.ts";
 
 export interface OnceStatistics {
@@ -22,8 +23,18 @@ export class Once<A> {
   /** @internal The value, in an array of one; empty before. */
   readonly kept: A[] = [];
 
-  /** `body` makes the value; it is not called before the first `get`. */
+  /**
+   * `body` makes the value; it is not called before the first `get`.
+   *
+   * @throws {UsageError} `COOP_NOT_AN_OPERATION` when it is not a function.
+   */
   constructor(body: () => Operation<A>, options?: { readonly name?: string }) {
+    if (typeof body !== "function") {
+      throw new UsageError(
+        "COOP_NOT_AN_OPERATION",
+        `Once takes a generator function, which it may have to call again, not ${describeValue(body)}`,
+      );
+    }
     this.name = options?.name ?? "once";
     this.body = body;
     this.flight = new SingleFlight({ name: this.name });
