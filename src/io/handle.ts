@@ -7,6 +7,7 @@
  *   received bytes go to the next reader. Source: seeds X-10, X-30; conformance B09, P15.
  */
 
+import { current } from "../coordinator/current.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import type { Task } from "../coordinator/task.ts";
 import { BLOCKED, RUNNING } from "../coordinator/task-state.ts";
@@ -19,6 +20,7 @@ import type { IoDriver } from "./driver.ts";
 import { ECANCELED, EFAULT, EINTR, EPIPE, ETIMEDOUT } from "./errno.ts";
 import type { Io } from "./io.ts";
 import type { IoOperation, Kind } from "./io-operation.ts";
+import { type Urgency, USUAL, urgencyOf } from "./io-priority.ts";
 import { type Block, type Bytes, COPY } from "./memory.ts";
 
 /** Options of every operation. */
@@ -67,6 +69,8 @@ export class Handle extends BaseHandle {
   private source: Descriptor | null = null;
   /** @internal Several of the caller's byte arrays, for the operations that take them. */
   parts: readonly Bytes[] | null = null;
+  /** @internal How soon its task wants it. */
+  urgency: Urgency = USUAL;
   /** @internal Number of the registered buffer, for opcodes that take one. */
   bufferIndex = 0;
   /** @internal Reads from the current position: what it got cannot be read again. */
@@ -112,6 +116,7 @@ export class Handle extends BaseHandle {
     this.special = 0;
     this.bufferIndex = 0;
     this.parts = null;
+    this.urgency = urgencyOf(current.task);
     this.io = io;
     this.kind = kind;
     this.descriptor = descriptor;

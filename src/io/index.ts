@@ -76,6 +76,7 @@ export { File } from "./file.ts";
 export { type FsyncOptions, fsync, setupFsync } from "./fsync.ts";
 export { Handle, type IoOptions } from "./handle.ts";
 export { type IoStatistics, ioStatistics } from "./io.ts";
+export { type IoPriority, setIoPriority } from "./io-priority.ts";
 export { listen, setupListen } from "./listen.ts";
 export { allocate } from "./memory.ts";
 export { type ConnectOptions, connectTo, type ListenOptions, listenOn } from "./net.ts";

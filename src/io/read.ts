@@ -4,6 +4,7 @@ import { OP_READ, OP_READ_FIXED } from "../native/layout.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
+import { ioprioOf } from "./io-priority.ts";
 import { type Bytes, checkBytes, countOfNone } from "./memory.ts";
 import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
 import { keepReceived } from "./recv.ts";
@@ -50,7 +51,17 @@ const READ: Kind<number> = new Kind({
     const fixed = io.fixedBuffer(into);
     if (fixed !== -1) handle.bufferIndex = fixed;
     const opcode = fixed === -1 ? OP_READ : OP_READ_FIXED;
-    io.driver.submit(handle, opcode, file.number, address, into.byteLength, position, 0, 0, 0);
+    io.driver.submit(
+      handle,
+      opcode,
+      file.number,
+      address,
+      into.byteLength,
+      position,
+      0,
+      ioprioOf(handle.urgency),
+      0,
+    );
     if (position === WIDE) setWidePosition(io, operation.argument as bigint);
     return QUEUED;
   },

@@ -5,14 +5,16 @@
  * `user_data` is `index | kind << 28` and the generation: a completion that comes late can never reach
  * another operation.
  */
-import { InvariantError } from "../coordinator/errors.ts";
+import { InvariantError, UsageError } from "../coordinator/errors.ts";
 import { Slab } from "../handle/slab.ts";
 import { loadBinding, type NativeBinding, type NativeRing, openRing } from "../native/binding.ts";
 import * as abi from "../native/layout.ts";
 import type { Alarm } from "../time/timer-queue.ts";
 import type { DriverStatistics, IoDriver } from "./driver.ts";
-import { EAGAIN, EBUSY, EINTR, ENOMEM } from "./errno.ts";
+import { EAGAIN, EBUSY, ECANCELED, EINTR, ENOMEM } from "./errno.ts";
+import { FileGate } from "./file-gate.ts";
 import type { Handle } from "./handle.ts";
+import { URGENT, USUAL } from "./io-priority.ts";
 import { Memory } from "./memory.ts";
 
 /** Submissions that fit into one turn. What does not fit waits in a backlog. */
@@ -85,6 +87,12 @@ export interface UringOptions {
   readonly sqEntries?: number;
   readonly cqEntries?: number;
   readonly opcodes?: readonly number[];
+  /**
+   * Reads, writes and syncs of files with the kernel at a time; what is above waits in order. Reads that wait
+   * for somebody, on pipes and terminals opened as files, count too. Costs a few look-ups per operation.
+   * Default: no limit.
+   */
+  readonly fileOperationsMax?: number;
 }
 
 export class UringDriver implements IoDriver, Alarm {
@@ -122,8 +130,15 @@ export class UringDriver implements IoDriver, Alarm {
   /** SQEs that found no room, in order: 16 words each, from `stagedHead`. */
   private staged: Int32Array = new Int32Array(0);
   private stagedHead = 0;
-  /** Where the last SQE was written in `into`. */
+  /** Where the last SQE was written. */
+  private lastInto: Int32Array;
   private lastAt = 0;
+  /** Null without a limit on file operations. */
+  private readonly gate: FileGate | null;
+  /** Operations that were cancelled before they left the gate: done in the next turn. */
+  private dropped: Handle[] = [];
+  /** Done in this turn, but not of the usual urgency: they become ready before or after the others. */
+  private unusual: Handle[] = [];
   private stagedTail = 0;
 
   private submittedCount = 0;
@@ -158,6 +173,8 @@ export class UringDriver implements IoDriver, Alarm {
     this.words = new Int32Array(ring.ringMemory);
     this.sqes = new Int32Array(ring.sqeMemory);
     this.into = this.sqes;
+    this.lastInto = this.sqes;
+    this.gate = gateOf(options?.fileOperationsMax);
     this.sqEntries = ring.sqEntries;
     this.sqMask = ring.sqEntries - 1;
     this.cqMask = ring.cqEntries - 1;
@@ -180,7 +197,7 @@ export class UringDriver implements IoDriver, Alarm {
   }
 
   get backlog(): number {
-    return this.queued + (this.stagedTail - this.stagedHead);
+    return this.queued + (this.stagedTail - this.stagedHead) + this.dropped.length;
   }
 
   supports(opcode: number): boolean {
@@ -206,7 +223,13 @@ export class UringDriver implements IoDriver, Alarm {
     }
     const { generation } = handle;
     this.submittedCount++;
+    const held = this.gate === null ? null : this.gate.hold(handle, opcode);
+    // A cancel of all on a descriptor: the kernel does not know of those that wait here.
+    if (this.gate !== null && opcode === abi.OP_ASYNC_CANCEL) this.dropped.push(...this.gate.dropAll(fd));
+    const at = held === null ? this.slot() : 0;
     this.write(
+      held ?? this.into,
+      at,
       opcode | (ioprio << abi.SQE_IOPRIO_SHIFT),
       fd,
       address,
@@ -221,14 +244,21 @@ export class UringDriver implements IoDriver, Alarm {
   }
 
   setWide(word: number, low: number, high: number): void {
-    this.into[this.lastAt + word] = low;
-    this.into[this.lastAt + word + 1] = high;
+    this.lastInto[this.lastAt + word] = low;
+    this.lastInto[this.lastAt + word + 1] = high;
   }
 
   cancel(handle: Handle): void {
     this.cancelCount++;
+    if (this.gate?.drop(handle) === true) {
+      this.dropped.push(handle);
+      return;
+    }
     const { index, generation } = handle;
-    const at = this.write(
+    const at = this.slot();
+    this.write(
+      this.into,
+      at,
       abi.OP_ASYNC_CANCEL,
       -1,
       0,
@@ -245,8 +275,19 @@ export class UringDriver implements IoDriver, Alarm {
     this.into[at + abi.SQE_WORD_ADDR + 1] = generation;
   }
 
-  /** Writes all 16 words of one SQE: the kernel acts on stale ones. Returns where they begin in `into`. */
+  /** Room for one SQE: where it begins in `into`. */
+  private slot(): number {
+    if (this.queued >= this.sqEntries || this.into !== this.sqes) return this.stage();
+    const at = (this.sqTail & this.sqMask) << 4;
+    this.sqTail = (this.sqTail + 1) | 0;
+    this.queued++;
+    return at;
+  }
+
+  /** Writes all 16 words of one SQE: the kernel acts on stale ones. */
   private write(
+    words: Int32Array,
+    at: number,
     head: number,
     fd: number,
     address: number,
@@ -257,15 +298,9 @@ export class UringDriver implements IoDriver, Alarm {
     dataHigh: number,
     buffer: number,
     extra: number,
-  ): number {
-    let at: number;
-    if (this.queued < this.sqEntries && this.into === this.sqes) {
-      at = (this.sqTail & this.sqMask) << 4;
-      this.sqTail = (this.sqTail + 1) | 0;
-      this.queued++;
-    } else at = this.stage();
+  ): void {
+    this.lastInto = words;
     this.lastAt = at;
-    const words = this.into;
     words[at] = head;
     words[at + 1] = fd;
     words[at + 2] = offset;
@@ -283,7 +318,6 @@ export class UringDriver implements IoDriver, Alarm {
     words[at + 13] = 0;
     words[at + 14] = 0;
     words[at + 15] = 0;
-    return at;
   }
 
   /** Room for one SQE behind the others that wait. The operations in flight bound how many there are. */
@@ -318,6 +352,7 @@ export class UringDriver implements IoDriver, Alarm {
   flush(): number {
     const { words } = this;
     if (this.stagedHead !== this.stagedTail) this.unstage();
+    if (this.dropped.length > 0) this.finishDropped();
     if (this.queued > 0) {
       Atomics.store(words, this.sqTailAt, this.sqTail);
     } else if ((Atomics.load(words, this.sqFlagsAt) & (abi.SQ_TASKRUN | abi.SQ_CQ_OVERFLOW)) === 0) {
@@ -351,6 +386,8 @@ export class UringDriver implements IoDriver, Alarm {
     }
     this.cqHead = head;
     Atomics.store(words, this.cqHeadAt, head);
+    if (this.unusual.length > 0) this.finishUnusual();
+    if (this.gate !== null) this.openGate(this.gate);
     return count;
   }
 
@@ -365,11 +402,57 @@ export class UringDriver implements IoDriver, Alarm {
       if (handle.descriptor !== null) handle.descriptor.hasMore = (flags & abi.CQE_SOCK_NONEMPTY) !== 0;
     }
     if (--handle.expected > 0) return;
+    this.settled(handle);
+  }
+
+  /** All completions of the handle are in. */
+  private settled(handle: Handle): void {
     this.completedCount++;
+    if (this.gate !== null) this.gate.ended(handle);
     // From here on a completion with the old generation is stale, whoever uses the place next.
-    if (handle.pooled) handle.generation = this.slab.renew(index);
+    if (handle.pooled) handle.generation = this.slab.renew(handle.index);
     else this.forget(handle);
-    handle.finished(handle.outcome);
+    if (handle.urgency === USUAL) handle.finished(handle.outcome);
+    else this.unusual.push(handle);
+  }
+
+  /** Urgent ones run before everybody who is ready, in order; the others after everybody. */
+  private finishUnusual(): void {
+    const handles = this.unusual;
+    this.unusual = [];
+    for (const handle of handles) if (handle.urgency !== URGENT) handle.finished(handle.outcome);
+    for (let i = handles.length - 1; i >= 0; i--) {
+      const handle = handles[i]!;
+      if (handle.urgency !== URGENT) continue;
+      const { cooperator } = handle.io!;
+      cooperator.readyFirst = true;
+      try {
+        handle.finished(handle.outcome);
+      } finally {
+        cooperator.readyFirst = false;
+      }
+    }
+  }
+
+  /** Operations that never left the gate end as the kernel would have ended them. */
+  private finishDropped(): void {
+    const handles = this.dropped;
+    this.dropped = [];
+    for (const handle of handles) {
+      handle.outcome = -ECANCELED;
+      handle.expected = 0;
+      this.settled(handle);
+    }
+    if (this.unusual.length > 0) this.finishUnusual();
+  }
+
+  /** What has waited takes the places that are free. */
+  private openGate(gate: FileGate): void {
+    for (let handle = gate.next(); handle !== null; handle = gate.next()) {
+      const words = gate.release(handle);
+      const at = this.slot();
+      this.into.set(words, at);
+    }
   }
 
   forget(handle: Handle): void {
@@ -394,7 +477,10 @@ export class UringDriver implements IoDriver, Alarm {
     this.alarmArmed = true;
     const generation = (this.alarmGeneration + 1) | 0;
     this.alarmGeneration = generation;
+    const place = this.slot();
     this.write(
+      this.into,
+      place,
       abi.OP_TIMEOUT,
       -1,
       address,
@@ -411,7 +497,8 @@ export class UringDriver implements IoDriver, Alarm {
   disarm(): void {
     if (!this.alarmArmed) return;
     this.alarmArmed = false;
-    const at = this.write(abi.OP_TIMEOUT_REMOVE, -1, 0, 0, 0, 0, KIND_NONE << KIND_SHIFT, 0, 0, 0);
+    const at = this.slot();
+    this.write(this.into, at, abi.OP_TIMEOUT_REMOVE, -1, 0, 0, 0, 0, KIND_NONE << KIND_SHIFT, 0, 0, 0);
     this.into[at + abi.SQE_WORD_ADDR] = KIND_ALARM << KIND_SHIFT;
     this.into[at + abi.SQE_WORD_ADDR + 1] = this.alarmGeneration;
   }
@@ -509,4 +596,10 @@ function measureClockOffset(): number {
     offset = monotonic - (before + after) / 2;
   }
   return offset;
+}
+
+function gateOf(limit: number | undefined): FileGate | null {
+  if (limit === undefined) return null;
+  if (Number.isInteger(limit) && limit >= 1) return new FileGate(limit);
+  throw new UsageError("COOP_ARGUMENT", `fileOperationsMax is a number from 1 up, not ${String(limit)}`);
 }

@@ -5,6 +5,7 @@ import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
+import { ioprioOf } from "./io-priority.ts";
 import { type Bytes, checkBytes, countOfNone } from "./memory.ts";
 import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
 
@@ -85,7 +86,17 @@ function queueWrite(
   const fixed = io.fixedBuffer(bytes);
   if (fixed !== -1) handle.bufferIndex = fixed;
   const opcode = fixed === -1 ? OP_WRITE : OP_WRITE_FIXED;
-  io.driver.submit(handle, opcode, file.number, address, bytes.byteLength, position, 0, 0, 0);
+  io.driver.submit(
+    handle,
+    opcode,
+    file.number,
+    address,
+    bytes.byteLength,
+    position,
+    0,
+    ioprioOf(handle.urgency),
+    0,
+  );
   if (position === WIDE) setWidePosition(io, (operation.argument as bigint) + BigInt(operation.sent));
   return QUEUED;
 }

@@ -14,6 +14,7 @@ import type { Descriptor } from "../descriptor.ts";
 import type { Handle } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
+import { ioprioOf } from "../io-priority.ts";
 import { type Bytes, COPY, checkBytes, lengthOf, TRANSFER_MAX } from "../memory.ts";
 import { CURRENT, positionOf } from "../position.ts";
 import type { ReadOptions } from "../read.ts";
@@ -157,10 +158,31 @@ function queueParts(
   if (length === 0) return 0;
   const count = pinParts(io, handle, parts, write);
   const { driver } = io;
+  const ioprio = ioprioOf(handle.urgency);
   if (count === COPY) {
-    driver.submit(handle, write ? OP_WRITE : OP_READ, file.number, vectorAddress, length, position, 0, 0, 0);
+    driver.submit(
+      handle,
+      write ? OP_WRITE : OP_READ,
+      file.number,
+      vectorAddress,
+      length,
+      position,
+      0,
+      ioprio,
+      0,
+    );
   } else {
-    driver.submit(handle, write ? OP_WRITEV : OP_READV, file.number, vectorAddress, count, position, 0, 0, 0);
+    driver.submit(
+      handle,
+      write ? OP_WRITEV : OP_READV,
+      file.number,
+      vectorAddress,
+      count,
+      position,
+      0,
+      ioprio,
+      0,
+    );
   }
   return QUEUED;
 }
