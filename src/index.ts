@@ -44,4 +44,13 @@ export {
 } from "./coordinator/index.ts";
 export { type MainOptions, main, type RunOptions, run } from "./node/run.ts";
 export { select } from "./sync/index.ts";
-export { type Duration, deadline, now, sleep, sleepUntil, timeout } from "./time/index.ts";
+export {
+  type Duration,
+  deadline,
+  moveOnAfter,
+  now,
+  sleep,
+  sleepUntil,
+  type TimeLimit,
+  timeout,
+} from "./time/index.ts";

@@ -139,6 +139,7 @@ export function finishTask(task: Task, value: unknown): void {
   else cooperator.counts.killed++;
   if (rare !== null && rare.contended !== null) breakContended(task, rare.contended);
   if (rare !== null && rare.held !== null) reportUnobserved(task);
+  if (rare !== null && rare.expiry !== null) rare.expiry.disarm();
   if (exit.status !== "done") tellOwner(task, exit);
   owner.release(task);
   const { joiner } = task;

@@ -146,10 +146,14 @@ export function op<This, Args extends readonly unknown[], A>(
 const adopted = new WeakSet<object>();
 
 /** @internal Takes the iterator of whatever may serve as a body, or throws a typed error naming it. */
-export function takeIterator<A>(body: Body<A>, what: string): Iterator<unknown, A, unknown> {
+export function takeIterator<A>(
+  body: Body<A> | ((argument: any) => Operation<A>),
+  what: string,
+  argument?: unknown,
+): Iterator<unknown, A, unknown> {
   if (body instanceof Call) return body.take() as Iterator<unknown, A, unknown>;
   if (typeof body === "function") {
-    const made: unknown = body();
+    const made: unknown = body(argument);
     if (made instanceof Call) return made.take() as Iterator<unknown, A, unknown>;
     if (!isIterable(made) || typeof (made as { next?: unknown }).next !== "function") {
       throw notAnOperation(body, what);
@@ -204,8 +208,16 @@ function notAnOperation(value: unknown, what: string): UsageError {
   );
 }
 
-/** @internal An operation that runs `body` in its own frame, inside `scope` when one is given. */
-export function enter<A>(scope: Scope | null, body: Body<A>, what: string): Operation<A> {
+/**
+ * @internal An operation that runs `body` in its own frame, inside `scope` when one is given. A body that is a
+ * function gets `argument`.
+ */
+export function enter<A>(
+  scope: Scope | null,
+  body: Body<A> | ((argument: any) => Operation<A>),
+  what: string,
+  argument?: unknown,
+): Operation<A> {
   const fn = body instanceof Call ? body.fn : (body as { readonly name: string });
-  return new Call(takeIterator(body, what), scope, fn, false);
+  return new Call(takeIterator(body, what, argument), scope, fn, false);
 }

@@ -4,6 +4,7 @@ import type { Inflight } from "./inflight.ts";
 import type { KillHookLink } from "./kill-hooks.ts";
 import type { Deferred, Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
+import type { Timeout } from "./timers.ts";
 
 /** What a frame threw while it was being unwound to `target`. */
 export interface CleanupError {
@@ -43,4 +44,6 @@ export class Rare {
   contended: EmbeddedList<Contended> | null = null;
   /** To be told of the kill, oldest first. */
   killHooks: EmbeddedList<KillHookLink> | null = null;
+  /** The task's own deadline. */
+  expiry: Timeout | null = null;
 }

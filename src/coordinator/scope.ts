@@ -50,6 +50,11 @@ export abstract class Scope extends Embedded {
     return false;
   }
 
+  /** @internal When it will be killed for want of time, in nanoseconds of the clock. */
+  get limit(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
   /** @internal A child's failure arrives here. */
   abstract childFailed(errors: readonly unknown[], child: Task): void;
 

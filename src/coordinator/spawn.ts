@@ -1,6 +1,7 @@
 /** Making tasks. Source: seeds C-060 … C-063; design D5. */
 import type { Cooperator } from "./cooperator.ts";
 import { current, currentTask } from "./current.ts";
+import { checkDeadline, tightenDeadline } from "./deadline.ts";
 import { UsageError } from "./errors.ts";
 import { Frame } from "./frame.ts";
 import { type Body, Call, takeIterator } from "./operation.ts";
@@ -21,6 +22,8 @@ export interface SpawnOptions {
    * else that is ready, `"now"` inside the call.
    */
   readonly start?: "queued" | "next" | "now";
+  /** When it is killed if it has not ended, in milliseconds on the scale of `now()`. */
+  readonly deadline?: number;
   /** A group does not wait for it: it is killed when the group's other work is done. Default false. */
   readonly daemon?: boolean;
   /** Owned by the root and not by the spawner: ends by itself, or with the program. Default false. */
@@ -81,6 +84,7 @@ export function spawnInto<A>(
   if (owner.cause !== null || owner.closed) owner.checkOpen();
   const running = current.task;
   if (running !== null && running.cooperator !== cooperator) cooperator.checkThread(running.cooperator);
+  if (options?.deadline !== undefined) checkDeadline(cooperator, options.deadline);
   const frame = body instanceof Call ? body.frame() : frameOf(body);
   const task = new Task<A>(cooperator, owner, cooperator.nextId(), options?.name ?? frame.fn);
   task.top = frame;
@@ -108,6 +112,7 @@ function startAs(task: Task, options: SpawnOptions): void {
   }
   if (options.failure !== undefined) task.failure = options.failure;
   if (options.priority !== undefined) task.priority = options.priority;
+  if (options.deadline !== undefined) tightenDeadline(task, options.deadline);
   start(task.cooperator, task, options.start ?? "queued");
 }
 

@@ -18,6 +18,7 @@
  */
 import type { Cooperator } from "./cooperator.ts";
 import type { Coordinated } from "./coordinated.ts";
+import { effectiveDeadline, tightenDeadline } from "./deadline.ts";
 import { UsageError } from "./errors.ts";
 import { type Exit, unwrapExit } from "./exit.ts";
 import type { Frame } from "./frame.ts";
@@ -137,6 +138,31 @@ export class Task<A = unknown> extends Scope {
     }
     this.observe();
     return unwrapExit(this.outcome, this);
+  }
+
+  /**
+   * When it will be stopped, in milliseconds on the scale of `now()`: the earliest end of the timeouts around
+   * what it does, of its own deadline and of those it inherits. A shield hides what is outside of it.
+   * `Infinity` where nothing limits it, `-Infinity` when a kill is on its way.
+   */
+  get deadline(): number {
+    return effectiveDeadline(this as Task);
+  }
+
+  /**
+   * Kills the task when `now()` reaches `at`, with everything below it; the cause's reason is then a
+   * {@link DeadlineError}. A later time than the one already set changes nothing.
+   *
+   * @throws {UsageError} `COOP_DURATION` when `at` is no number; `COOP_NO_CLOCK` where there is no clock.
+   */
+  tightenDeadline(at: number): void {
+    tightenDeadline(this as Task, at);
+  }
+
+  /** @internal */
+  override get limit(): number {
+    const expiry = this.rare === null ? null : this.rare.expiry;
+    return expiry === null ? Number.POSITIVE_INFINITY : expiry.deadline;
   }
 
   /** Waits for its end and gives the value; throws its error, or a {@link KilledError}. */

@@ -8,6 +8,8 @@ import type { Coordinator } from "./coordinator.ts";
 export interface Timeout {
   /** Held until the time is up, then released. */
   readonly coordinator: Coordinator;
+  /** When it fires, in nanoseconds of the clock. */
+  readonly deadline: number;
   /** Takes the timer off; harmless after it has fired. */
   disarm(): void;
 }
@@ -15,6 +17,8 @@ export interface Timeout {
 export interface Timers {
   /** Arms a timeout: `"2 seconds"`, or milliseconds. `onFire` runs in the turn in which it fires. */
   after(duration: number | string, onFire?: () => void): Timeout;
+  /** Like `after`, at a time of the clock in nanoseconds. */
+  at(deadline: number, onFire?: () => void): Timeout;
   /** Fires what is due. Returns how many fired. */
   expire(): number;
   /** Timers armed. */

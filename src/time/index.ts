@@ -2,4 +2,4 @@
 export { type Duration, nanoseconds } from "./duration.ts";
 export { Handle } from "./handle.ts";
 export { now, sleep, sleepUntil } from "./sleep.ts";
-export { deadline, timeout } from "./timeout.ts";
+export { deadline, type Limited, type LimitedBody, moveOnAfter, type TimeLimit, timeout } from "./timeout.ts";

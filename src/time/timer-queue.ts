@@ -61,8 +61,12 @@ export class TimerQueue implements Timers {
   }
 
   after(duration: number | string, onFire?: () => void): Timeout {
+    return this.at(this.cooperator.now() + nanoseconds(duration), onFire);
+  }
+
+  at(deadline: number, onFire?: () => void): Timeout {
     const timeout = new CoordinatorTimeout(this, onFire ?? null);
-    this.arm(timeout, this.cooperator.now() + nanoseconds(duration));
+    this.arm(timeout, deadline);
     return timeout;
   }
 
