@@ -26,16 +26,17 @@ export class PathArgument {
   readonly otherText: string | undefined;
   readonly flags: number;
 
-  constructor(path: Path, other: Path | null, flags: number) {
+  constructor(path: Path, other: Path, flags: number) {
     this.bytes = pathBytes(path);
     this.text = pathText(path);
-    this.otherBytes = other === null ? NONE : pathBytes(other);
-    this.otherText = other === null ? undefined : pathText(other);
+    this.otherBytes = other === NO_PATH ? NO_PATH : pathBytes(other);
+    this.otherText = other === NO_PATH ? undefined : pathText(other);
     this.flags = flags;
   }
 }
 
-const NONE = new Uint8Array(0);
+/** In place of a second path. */
+export const NO_PATH: Path & Uint8Array = new Uint8Array(0);
 
 /** The parts of an operation that say where. */
 export interface OnPath {
@@ -104,7 +105,7 @@ export function pathDetails(operation: OnPath): IoErrorDetails | undefined {
 export function pathOperation(
   kind: Kind<void>,
   path: Path,
-  other: Path | null,
+  other: Path,
   flags: number,
   number: number,
   options: AtOptions | undefined,

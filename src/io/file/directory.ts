@@ -11,7 +11,7 @@ import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { type OpenMode, type OpenOptions, open } from "../open.ts";
 import type { Path } from "../path.ts";
-import { type AtOptions, PathArgument, pathDetails, pinPaths, startOf } from "./at.ts";
+import { type AtOptions, NO_PATH, PathArgument, pathDetails, pinPaths, startOf } from "./at.ts";
 import { type MkdirOptions, mkdir } from "./mkdir.ts";
 import { type OpenBeneathOptions, openBeneath } from "./open-beneath.ts";
 import { type RenameOptions, rename } from "./rename.ts";
@@ -76,7 +76,7 @@ export function openDirectory(path: Path, options?: AtOptions): Operation<Direct
     options?.at ?? null,
     null,
     0,
-    new PathArgument(path, null, 0),
+    new PathArgument(path, NO_PATH, 0),
     options,
   );
 }

@@ -3,7 +3,7 @@ import type { Operation } from "../../coordinator/operation.ts";
 import { OP_MKDIRAT } from "../../native/layout.ts";
 import type { Handle } from "../handle.ts";
 import type { Path } from "../path.ts";
-import { type AtOptions, checkPermissions, pathKind, pathOperation } from "./at.ts";
+import { type AtOptions, checkPermissions, NO_PATH, pathKind, pathOperation } from "./at.ts";
 
 export interface MkdirOptions extends AtOptions {
   /** Permission bits before the umask. Default 0o777. */
@@ -12,7 +12,7 @@ export interface MkdirOptions extends AtOptions {
 
 /** Queues a mkdir. @see {@link mkdir} to wait. mkdir(2), since Linux 5.15 in a ring. */
 export function setupMkdir(handle: Handle, path: Path, options?: MkdirOptions): void {
-  pathOperation(MKDIR, path, null, 0, permissionsOf(options), options).setUp(handle);
+  pathOperation(MKDIR, path, NO_PATH, 0, permissionsOf(options), options).setUp(handle);
 }
 
 /**
@@ -21,7 +21,7 @@ export function setupMkdir(handle: Handle, path: Path, options?: MkdirOptions): 
  * @throws {IoError} with the path: `EEXIST`, `ENOENT`, `EACCES`, …
  */
 export function mkdir(path: Path, options?: MkdirOptions): Operation<void> {
-  return pathOperation(MKDIR, path, null, 0, permissionsOf(options), options);
+  return pathOperation(MKDIR, path, NO_PATH, 0, permissionsOf(options), options);
 }
 
 function permissionsOf(options: MkdirOptions | undefined): number {

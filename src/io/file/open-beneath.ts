@@ -13,7 +13,7 @@ import type { Handle } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { flagsOf, type OpenMode, type OpenOptions, permissionsOf } from "../open.ts";
 import type { Path } from "../path.ts";
-import { PathArgument, pathDetails, pinPaths, startOf } from "./at.ts";
+import { NO_PATH, PathArgument, pathDetails, pinPaths, startOf } from "./at.ts";
 import { requireOpcode } from "./require.ts";
 
 export interface OpenBeneathOptions extends Omit<OpenOptions, "at" | "noFollow"> {
@@ -86,7 +86,7 @@ class BeneathArgument extends PathArgument {
   readonly permissions: number;
   readonly resolve: number;
   constructor(path: Path, flags: number, permissions: number, resolve: number) {
-    super(path, null, flags);
+    super(path, NO_PATH, flags);
     this.permissions = permissions;
     this.resolve = resolve;
   }

@@ -8,7 +8,7 @@ import type { Handle } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { allocate } from "../memory.ts";
 import type { Path } from "../path.ts";
-import { type AtOptions, PathArgument, pinPaths, startOf } from "./at.ts";
+import { type AtOptions, NO_PATH, PathArgument, pinPaths, startOf } from "./at.ts";
 
 export type FileType =
   | "file"
@@ -88,7 +88,7 @@ function statOperation(file: Path | Descriptor, options: StatOptions | undefined
     return new IoOperation(STAT, file, found, abi.AT_EMPTY_PATH, null, options);
   }
   const follow = options?.link === true ? abi.AT_SYMLINK_NOFOLLOW : 0;
-  const argument = new PathArgument(file, null, 0);
+  const argument = new PathArgument(file, NO_PATH, 0);
   const at = options?.at ?? null;
   if (at !== null && !(at instanceof Descriptor)) {
     throw new UsageError("COOP_DESCRIPTOR", `at is an open directory, not ${describeValue(at)}`);

@@ -4,11 +4,18 @@ import { AT_REMOVEDIR, OP_UNLINKAT } from "../../native/layout.ts";
 import type { Handle } from "../handle.ts";
 import type { IoOperation } from "../io-operation.ts";
 import type { Path } from "../path.ts";
-import { type AtOptions, type PathArgument, type PathKindSource, pathKind, pathOperation } from "./at.ts";
+import {
+  type AtOptions,
+  NO_PATH,
+  type PathArgument,
+  type PathKindSource,
+  pathKind,
+  pathOperation,
+} from "./at.ts";
 
 /** Queues an unlink. @see {@link unlink} to wait. unlink(2), since Linux 5.11 in a ring. */
 export function setupUnlink(handle: Handle, path: Path, options?: AtOptions): void {
-  pathOperation(UNLINK, path, null, 0, 0, options).setUp(handle);
+  pathOperation(UNLINK, path, NO_PATH, 0, 0, options).setUp(handle);
 }
 
 /**
@@ -18,12 +25,12 @@ export function setupUnlink(handle: Handle, path: Path, options?: AtOptions): vo
  * @throws {IoError} with the path: `ENOENT`, `EISDIR`, `EACCES`, …
  */
 export function unlink(path: Path, options?: AtOptions): Operation<void> {
-  return pathOperation(UNLINK, path, null, 0, 0, options);
+  return pathOperation(UNLINK, path, NO_PATH, 0, 0, options);
 }
 
 /** Queues the removal of an empty directory. @see {@link rmdir} to wait. rmdir(2). */
 export function setupRmdir(handle: Handle, path: Path, options?: AtOptions): void {
-  pathOperation(RMDIR, path, null, AT_REMOVEDIR, 0, options).setUp(handle);
+  pathOperation(RMDIR, path, NO_PATH, AT_REMOVEDIR, 0, options).setUp(handle);
 }
 
 /**
@@ -32,7 +39,7 @@ export function setupRmdir(handle: Handle, path: Path, options?: AtOptions): voi
  * @throws {IoError} with the path: `ENOTEMPTY`, `ENOENT`, `ENOTDIR`, …
  */
 export function rmdir(path: Path, options?: AtOptions): Operation<void> {
-  return pathOperation(RMDIR, path, null, AT_REMOVEDIR, 0, options);
+  return pathOperation(RMDIR, path, NO_PATH, AT_REMOVEDIR, 0, options);
 }
 
 const submit: PathKindSource["submit"] = (

@@ -9,7 +9,7 @@ import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { type Bytes, checkBytes } from "../memory.ts";
 import type { Path } from "../path.ts";
-import { PathArgument } from "./at.ts";
+import { NO_PATH, PathArgument } from "./at.ts";
 import { requireOpcode } from "./require.ts";
 
 export interface SetXattrOptions extends IoOptions {
@@ -88,7 +88,7 @@ class XattrArgument {
   readonly path: PathArgument | null;
   readonly flags: number;
   constructor(file: Path | Descriptor, name: string, flags: number) {
-    this.path = file instanceof Descriptor ? null : new PathArgument(file, null, 0);
+    this.path = file instanceof Descriptor ? null : new PathArgument(file, NO_PATH, 0);
     this.name = Buffer.from(checkName(name), "utf8");
     this.flags = flags;
     if (this.name.length > NAME_BYTES_MAX) throw badName(`has at most ${NAME_BYTES_MAX} bytes`);
