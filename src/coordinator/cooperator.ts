@@ -4,6 +4,8 @@
  * It runs on any host. A host calls {@link Cooperator.turn} when it is asked to, and the driver and the
  * clock it plugs in give the turn its phases. Source: seeds C-120 … C-124; design D7, D14.
  */
+import { CALLBACKS_PER_TURN_MAX, type Callback, Callbacks, type PostOptions } from "./callbacks.ts";
+import { checkCallback } from "./continuation.ts";
 import { current } from "./current.ts";
 import { ClosedError, InvariantError, UsageError } from "./errors.ts";
 import { hurryTree } from "./hurry.ts";
@@ -19,7 +21,7 @@ import type { Timers } from "./timers.ts";
 
 /** Something that went wrong and that no task can be told of. */
 export interface Report {
-  readonly kind: "failure" | "kill-overridden" | "stuck" | "hook";
+  readonly kind: "failure" | "kill-overridden" | "stuck" | "hook" | "callback";
   /** The task it is about; null for a callback that belongs to none. */
   readonly task: Task | null;
   /** The place, in words, where it is known. */
@@ -70,6 +72,8 @@ export interface CooperatorStatistics {
   readonly timers: number;
   readonly inflight: number;
   readonly killsOverridden: number;
+  /** Posts and continuations that are due. */
+  readonly callbacks: number;
 }
 
 /** Steps in one batch before io and timers get their turn. Larger is faster and less fair. */
@@ -114,6 +118,9 @@ export class Cooperator {
   openDriver: (() => Driver) | null = null;
   /** @internal Called before each step, for tests. */
   onStep: (() => void) | null = null;
+  /** What is posted or due; null until the first. */
+  private callbacks: Callbacks | null = null;
+  private closed = false;
   private readonly host: Host;
   private readonly reporter: (report: Report) => void;
   private readonly queue: RunQueue;
@@ -138,7 +145,7 @@ export class Cooperator {
 
   /** Spawns a task that has no parent. */
   spawn<A>(body: Body<A>, options?: SpawnOptions): Task<A> {
-    if (this.broken !== null) throw new ClosedError(`${this.name} has stopped`, { cause: this.broken });
+    this.checkOpen();
     return spawnInto(this, this.root, body, options);
   }
 
@@ -166,6 +173,7 @@ export class Cooperator {
       timers: this.timers?.size ?? 0,
       inflight: this.driver?.inflight ?? 0,
       killsOverridden: counts.killsOverridden,
+      callbacks: this.callbacks?.length ?? 0,
     };
   }
 
@@ -187,6 +195,7 @@ export class Cooperator {
     this.counts.turns++;
     const outer = current.task;
     try {
+      if (this.callbacks !== null) this.runCallbacks(CALLBACKS_PER_TURN_MAX, BATCH_TIME_MAX_NS);
       this.runBatch();
       current.task = null;
       if (this.timers !== null) this.timers.expire();
@@ -197,7 +206,63 @@ export class Cooperator {
       current.task = outer;
       this.inTurn = false;
     }
-    return this.queue.length > 0 || (this.driver !== null && this.driver.backlog > 0);
+    return (
+      this.queue.length > 0 ||
+      (this.driver !== null && this.driver.backlog > 0) ||
+      (this.callbacks !== null && this.callbacks.length > 0)
+    );
+  }
+
+  private runCallbacks(most: number, budget: number): void {
+    current.task = null;
+    this.callbacks!.run(most, this.now, budget);
+  }
+
+  /**
+   * Calls `fn` in a turn of the loop, never inside this call: how timers, event listeners and messages of other
+   * threads hand in work. Posts run in order; what one throws is reported.
+   *
+   * @returns false when {@link POSTS_MAX} calls are queued already: nothing was queued, try again later.
+   * @throws {ClosedError} when the program is over. What was accepted before has run by then.
+   * @throws {UsageError} `COOP_NOT_A_CALLBACK` for a generator or async function.
+   */
+  post(fn: () => void, options?: PostOptions): boolean {
+    checkCallback(fn);
+    this.checkOpen();
+    const queued = this.needCallbacks().post(fn, options?.once ?? false);
+    if (!this.inTurn) this.wantTurn();
+    return queued;
+  }
+
+  /** @internal Queues a call that exists anyway, such as a continuation whose turn has come. */
+  callback(callback: Callback): void {
+    this.needCallbacks().push(callback);
+    if (!this.inTurn) this.wantTurn();
+  }
+
+  private needCallbacks(): Callbacks {
+    this.callbacks ??= new Callbacks((fn, error) => {
+      this.report({ kind: "callback", task: null, where: fn.name, error });
+    });
+    return this.callbacks;
+  }
+
+  /** @internal The program is over: runs what was posted, and takes no more. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    if (this.callbacks === null || this.broken !== null) return;
+    const outer = current.task;
+    try {
+      this.runCallbacks(this.callbacks.length, Number.POSITIVE_INFINITY);
+    } finally {
+      current.task = outer;
+    }
+  }
+
+  private checkOpen(): void {
+    if (this.broken !== null) throw new ClosedError(`${this.name} has stopped`, { cause: this.broken });
+    if (this.closed) throw new ClosedError(`${this.name} is over`);
   }
 
   private runBatch(): void {
@@ -315,6 +380,8 @@ function reportToConsole(report: Report): void {
         ? `overrode or lost a kill${report.where === "" ? "" : ` in ${report.where}`}`
         : report.kind === "stuck"
           ? "did not stop in time"
-          : "called a hook that threw";
-  console.error(`cooperator: ${report.task?.label ?? report.where} ${what}:`, report.error);
+          : report.kind === "callback"
+            ? `ran a callback that threw (${report.where})`
+            : "called a hook that threw";
+  console.error(`cooperator: ${report.task?.label ?? "the loop"} ${what}:`, report.error);
 }

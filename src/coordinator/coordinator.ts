@@ -13,6 +13,7 @@
  * strict order of arrival. Created held it serves as an event: wait by acquiring, fire by releasing.
  * Anyone may release. Source: seeds C-001 … C-018, X-20, X-21.
  */
+import { Continuation, type ContinueOptions } from "./continuation.ts";
 import type { Coordinated } from "./coordinated.ts";
 import { current } from "./current.ts";
 import { Embedded, EmbeddedList } from "./embedded-list.ts";
@@ -100,6 +101,20 @@ export class Coordinator extends Embedded {
    */
   handOff(): Operation<void> {
     return new HandOff(this);
+  }
+
+  /**
+   * Calls `fn` once it is free and everyone queued before is done; `fn` owns it until it returns, and must not
+   * release it. The call is made by the loop in a later turn, cannot wait, and is in line with tasks that wait.
+   *
+   * @throws {UsageError} `COOP_NOT_A_CALLBACK` for a generator or async function; `COOP_NO_TASK` outside of a
+   * task and of a continuation.
+   * @example const reply = gate.continue(() => requests.shift());
+   */
+  continue<A>(fn: () => A, options?: ContinueOptions): Continuation<A> {
+    const continuation = new Continuation(fn, this, this.name, options);
+    this.admit(continuation);
+    return continuation;
   }
 
   /**

@@ -1,5 +1,7 @@
 /** The kernel: task tree, waiting and killing. No io, no clock, no Node. */
 
+export type { PostOptions } from "./callbacks.ts";
+export type { Continuation, ContinueOptions } from "./continuation.ts";
 export {
   Cooperator,
   type CooperatorOptions,

@@ -2,6 +2,7 @@
  * A one-shot broadcast: once notified, every wait passes, for ever. There is no reset.
  * Source: seeds C-050 … C-054.
  */
+import { Continuation, type ContinueOptions } from "./continuation.ts";
 import type { Coordinated } from "./coordinated.ts";
 import { EmbeddedList } from "./embedded-list.ts";
 import type { Operation } from "./operation.ts";
@@ -31,6 +32,14 @@ export class Signal {
     this.isSignaled = true;
     // Waiters only become ready here and none can queue again, so the list just runs empty.
     for (let node = this.waiters.shift(); node !== null; node = this.waiters.shift()) node.grant();
+  }
+
+  /** Calls `fn` after the notification, from the loop; see `Coordinator.continue`. */
+  continue<A>(fn: () => A, options?: ContinueOptions): Continuation<A> {
+    const continuation = new Continuation(fn, null, this.name, options);
+    if (this.isSignaled) continuation.grant();
+    else this.waiters.push(continuation);
+    return continuation;
   }
 
   /** Waits for the notification; passes at once when it has happened. */

@@ -121,6 +121,7 @@ export class NodeHost implements Host, Alarm {
         await new Promise<void>((resolve) => setImmediate(resolve));
       }
     }
+    cooperator.close();
     this.disarm();
     this.closed = true;
     hosts.delete(this);
