@@ -1,15 +1,11 @@
 /** What the tests of locks share. */
 import type { Operation } from "../../src/coordinator/index.ts";
+import { Random } from "../../src/testing/random.ts";
 
 /** A seeded generator of whole numbers from 0 up to, and without, its argument. */
 export function random(seed: number): (below: number) => number {
-  let state = (seed * 2654435761) >>> 0 || 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
+  const generator = new Random(seed);
+  return (below) => generator.next(below);
 }
 
 /** The code of what `run` throws, or null. */
