@@ -23,6 +23,7 @@ const names: readonly string[] = [
   "io/file-read",
   "io/echo",
   "memory/tasks",
+  "sync/channel",
 ];
 
 const ROUNDS = 7;

@@ -43,10 +43,11 @@ export {
   yieldNow,
 } from "./coordinator/index.ts";
 export { type MainOptions, main, type RunOptions, run } from "./node/run.ts";
-export { select } from "./sync/index.ts";
+export { Channel, END, select } from "./sync/index.ts";
 export {
   type Duration,
   deadline,
+  every,
   moveOnAfter,
   now,
   sleep,
