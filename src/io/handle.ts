@@ -375,11 +375,12 @@ function scatter(from: Uint8Array, parts: readonly Bytes[], count: number): numb
   let done = 0;
   for (const part of parts) {
     if (done === count) return count;
+    // There are no empty ones among them: this one was detached meanwhile, and its bytes have nowhere to go.
+    if (part.byteLength === 0) return -EFAULT;
     const length = Math.min(part.byteLength, count - done);
     part.set(from.subarray(done, done + length));
     done += length;
   }
-  // A buffer was detached meanwhile: its bytes have nowhere to go.
   return done < count ? -EFAULT : count;
 }
 

@@ -78,7 +78,7 @@ export { Handle, type IoOptions } from "./handle.ts";
 export { type IoStatistics, ioStatistics } from "./io.ts";
 export { type IoPriority, setIoPriority } from "./io-priority.ts";
 export { listen, setupListen } from "./listen.ts";
-export { allocate } from "./memory.ts";
+export { allocate, type Bytes } from "./memory.ts";
 export { type ConnectOptions, connectTo, type ListenOptions, listenOn } from "./net.ts";
 export { nop, setupNop } from "./nop.ts";
 export { type OpenMode, type OpenOptions, open, setupOpen } from "./open.ts";

@@ -43,8 +43,13 @@ function writeOperation<A>(
   bytes: Bytes,
   options: WriteOptions | undefined,
 ): IoOperation<A> {
-  const position = positionOf(options);
+  let position = positionOf(options);
   checkBytes(bytes, what);
+  // Where the rest begins has to be exact as well.
+  const several = (kind as unknown) === WRITE_ALL;
+  if (several && typeof position === "number" && position > Number.MAX_SAFE_INTEGER - bytes.byteLength) {
+    position = BigInt(position);
+  }
   if (typeof position === "number") return new IoOperation(kind, file, bytes, position, null, options);
   return new IoOperation(kind, file, bytes, WIDE, position, options);
 }

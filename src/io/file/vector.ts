@@ -74,10 +74,11 @@ function vectorOperation<A>(
   options: ReadOptions | undefined,
 ): IoOperation<A> {
   const position = positionOf(options);
-  if (typeof position !== "number") {
-    throw new UsageError("COOP_POSITION", `${what} takes positions up to 2^53 - 1`);
+  const checked = checkParts(parts, what);
+  if (typeof position !== "number" || position > Number.MAX_SAFE_INTEGER - lengthOf(checked)) {
+    throw new UsageError("COOP_POSITION", `${what} takes positions whose bytes all lie below 2^53`);
   }
-  return new IoOperation(kind, file, null, position, checkParts(parts, what), options);
+  return new IoOperation(kind, file, null, position, checked, options);
 }
 
 /** A copy of the list: what the caller does to its own afterwards changes nothing. */
@@ -93,10 +94,12 @@ function checkParts(parts: readonly Bytes[], what: string): readonly Bytes[] {
   }
   const copy = [...parts];
   for (const part of copy) checkBytes(part, what);
-  if (lengthOf(copy) > TRANSFER_MAX) {
+  // What is empty when it completes was detached in between.
+  const full = copy.filter((part) => part.byteLength > 0);
+  if (lengthOf(full) > TRANSFER_MAX) {
     throw new UsageError("COOP_BUFFER", `${what} takes at most ${TRANSFER_MAX} bytes at a time`);
   }
-  return copy;
+  return full;
 }
 
 /**
@@ -108,7 +111,6 @@ function pinParts(io: Io, handle: Handle, parts: readonly Bytes[], fill: boolean
   const addresses: number[] = [];
   let copied = false;
   for (const part of parts) {
-    if (part.byteLength === 0) continue;
     const address = memory.locate(part);
     if (address === COPY) copied = true;
     addresses.push(address, part.byteLength);
