@@ -1,5 +1,8 @@
 /** Everyday names; the folders have the rest. */
 export {
+  all,
+  allSettled,
+  any,
   type Body,
   BrokenError,
   BusyError,
@@ -8,6 +11,7 @@ export {
   Cooperator,
   type Coordinable,
   Coordinator,
+  childrenOf,
   coordinateWith,
   coordinateWithKill,
   DeadlineError,
@@ -16,6 +20,7 @@ export {
   dumpTree,
   type Exit,
   type Group,
+  type GroupOptions,
   group,
   HIGH,
   InvariantError,
@@ -29,6 +34,7 @@ export {
   op,
   type Priority,
   type Report,
+  race,
   Signal,
   type SpawnOptions,
   StuckError,

@@ -1,6 +1,17 @@
 /** The kernel: task tree, waiting and killing. No io, no clock, no Node. */
 
 export type { PostOptions } from "./callbacks.ts";
+export {
+  all,
+  allSettled,
+  any,
+  type Branches,
+  type ConcurrencyOptions,
+  type ExitsOf,
+  race,
+  type ValueOf,
+  type ValuesOf,
+} from "./combine.ts";
 export type { Continuation, ContinueOptions } from "./continuation.ts";
 export {
   Cooperator,
@@ -35,7 +46,7 @@ export {
   UsageError,
 } from "./errors.ts";
 export type { Exit, KillCause } from "./exit.ts";
-export { type Group, group } from "./group.ts";
+export { type FailureHandler, type Group, type GroupOptions, group } from "./group.ts";
 export { type KillHook, onKill } from "./kill-hooks.ts";
 export { type Body, type Operation, op } from "./operation.ts";
 export { never, shield, yieldNow } from "./primitives.ts";
@@ -48,3 +59,4 @@ export type { FailureMode, KillOptions, Task } from "./task.ts";
 export { TaskLocal } from "./task-local.ts";
 export type { Timeout, Timers } from "./timers.ts";
 export { type KillMode, Wait } from "./wait.ts";
+export { childrenOf } from "./walk.ts";

@@ -1,14 +1,17 @@
 import { describe, expect, test } from "vitest";
 import {
+  BusyError,
   ClosedError,
   defer,
   type Group,
   group,
   KilledError,
   never,
+  op,
   self,
   spawn,
   type Task,
+  UsageError,
   yieldNow,
 } from "../../src/coordinator/index.ts";
 import { killEverywhere } from "../../src/testing/kill-everywhere.ts";
@@ -620,4 +623,255 @@ test("wherever a kill strikes, children end before the body's clean-up and befor
   });
   expect(reach).toBe(1);
   expect(runs).toBeGreaterThan(20);
+});
+
+describe("a limit", () => {
+  const work = op(function* (log: string[], name: string, ms: number) {
+    log.push(`+${name}`);
+    yield* sleep(ms);
+    log.push(`-${name}`);
+  });
+
+  test("start waits for a place, first come first served; spawn beyond the limit is refused", () => {
+    const rt = new VirtualRuntime();
+    const log: string[] = [];
+    rt.run(function* () {
+      yield* group(
+        function* (g) {
+          const a = yield* g.start(work(log, "a", 10), { name: "a" });
+          expect(a.name).toBe("a");
+          g.spawn(work(log, "b", 20));
+          expect(() => g.spawn(work(log, "c", 1))).toThrow(BusyError);
+          expect(() => g.spawn(work(log, "c", 1))).toThrow("crew has all of its 2 places taken");
+          // Neither takes a place.
+          g.spawn(never(), { daemon: true });
+          expect(g.spawn(work(log, "d", 1), { detached: true }).parent).toBe(null);
+          yield* g.start(never(), { daemon: true });
+          for (const [name, ms] of [
+            ["e", 5],
+            ["f", 30],
+            ["g", 1],
+          ] as const) {
+            spawn(function* () {
+              yield* g.start(work(log, name, ms));
+              log.push(`${name} got in at ${rt.now}`);
+            });
+          }
+        },
+        { name: "crew", limit: 2 },
+      );
+      expect(rt.now).toBe(45);
+    });
+    expect(log.filter((line) => line.includes("got in"))).toEqual([
+      "e got in at 10",
+      "f got in at 15",
+      "g got in at 20",
+    ]);
+    checked(rt);
+  });
+
+  test("never more than that live, in any order, and with a kill at every point", () => {
+    let most = 0;
+    killEverywhere(() => {
+      let alive = 0;
+      const worker = op(function* (ms: number) {
+        most = Math.max(most, ++alive);
+        defer(() => void alive--);
+        yield* sleep(ms);
+      });
+      return {
+        body: function* () {
+          yield* group(
+            function* (g) {
+              spawn(function* () {
+                for (const ms of [1, 2]) {
+                  try {
+                    yield* g.start(worker(ms));
+                  } catch (error) {
+                    expect(error).toBeInstanceOf(ClosedError);
+                  }
+                }
+              });
+              for (const ms of [3, 1, 2]) yield* g.start(worker(ms));
+            },
+            { limit: 2 },
+          );
+        },
+        check: () => expect(alive).toBe(0),
+      };
+    });
+    expect(most).toBe(2);
+  });
+
+  test("a group waits for who has been promised a place, and for nobody who gave it up", () => {
+    const rt = new VirtualRuntime();
+    const log: string[] = [];
+    rt.run(function* () {
+      let g!: Group;
+      const stranger = spawn(function* () {
+        yield* yieldNow();
+        yield* g.start(work(log, "late", 5));
+      });
+      yield* group(
+        function* (opened) {
+          g = opened;
+          g.spawn(work(log, "a", 10));
+        },
+        { limit: 1 },
+      );
+      expect(log).toEqual(["+a", "-a", "+late", "-late"]);
+      expect(stranger.exit?.status).toBe("done");
+
+      const quitter = spawn(function* () {
+        yield* yieldNow();
+        yield* g.start(work(log, "never", 5));
+      });
+      yield* group(
+        function* (opened) {
+          g = opened;
+          const a = g.spawn(work(log, "b", 10));
+          spawn(
+            function* () {
+              yield* a.settled();
+              quitter.kill("changed my mind");
+            },
+            { priority: 0 },
+          );
+        },
+        { limit: 1 },
+      );
+      expect(rt.now).toBe(25);
+    });
+    expect(log).not.toContain("+never");
+    checked(rt);
+  });
+
+  test("those who wait when the group is killed get a ClosedError", () => {
+    const rt = new VirtualRuntime();
+    rt.run(function* () {
+      let g!: Group;
+      const codes: unknown[] = [];
+      for (let i = 0; i < 3; i++) {
+        spawn(function* () {
+          yield* yieldNow();
+          codes.push((yield* thrownBy(() => g.start(never()) as any)).code);
+        });
+      }
+      const error = yield* thrownBy(
+        () =>
+          group(
+            function* (opened) {
+              g = opened;
+              g.spawn(never());
+              yield* sleep(1);
+              g.kill("enough");
+            },
+            { limit: 1 },
+          ) as any,
+      );
+      expect(error).toBeInstanceOf(KilledError);
+      yield* sleep(0);
+      expect(codes).toEqual(["COOP_CLOSED", "COOP_CLOSED", "COOP_CLOSED"]);
+      expect((yield* thrownBy(() => g.start(never()) as any)).code).toBe("COOP_CLOSED");
+    });
+    checked(rt);
+  });
+
+  test("a body that cannot be started gives its place to the next", () => {
+    const rt = new VirtualRuntime();
+    rt.run(function* () {
+      const spent = work([], "spent", 0);
+      spawn(spent);
+      const log: string[] = [];
+      yield* group(
+        function* (g) {
+          g.spawn(work(log, "a", 5));
+          spawn(function* () {
+            yield* yieldNow();
+            expect((yield* thrownBy(() => g.start(spent) as any)).code).toBe("COOP_OPERATION_USED");
+          });
+          spawn(function* () {
+            yield* yieldNow();
+            yield* g.start(work(log, "b", 5));
+          });
+          yield* sleep(1);
+        },
+        { limit: 1 },
+      );
+      expect(log).toEqual(["+a", "-a", "+b", "-b"]);
+    });
+    checked(rt);
+  });
+
+  test("options that make no sense are typed errors at the call", () => {
+    for (const limit of [0, -1, 1.5, Number.NaN, "2"]) {
+      expect(() => group(function* () {}, { limit: limit as number })).toThrow(UsageError);
+    }
+    expect(() => group(function* () {}, { onFailure: "ignore" as any })).toThrow(
+      'onFailure is "kill", "collect" or a function',
+    );
+  });
+});
+
+describe("onFailure", () => {
+  const failing = op(function* (ms: number, error: unknown) {
+    yield* sleep(ms);
+    throw error;
+  });
+
+  test('"collect" lets all come to their end, and then throws every error in the order of failing', () => {
+    const rt = new VirtualRuntime();
+    const [a, b, c] = [new Error("a"), new Error("b"), new Error("c")] as const;
+    rt.run(function* () {
+      let done = false;
+      const error = yield* thrownBy(
+        () =>
+          group(
+            function* (g) {
+              g.spawn(failing(20, b));
+              g.spawn(failing(10, a));
+              g.spawn(function* () {
+                yield* sleep(30);
+                done = true;
+              });
+              yield* sleep(25);
+              g.spawn(failing(1, c));
+            },
+            { onFailure: "collect" },
+          ) as any,
+      );
+      expect(error).toBe(a);
+      expect(error.errors).toEqual([b, c]);
+      expect(done).toBe(true);
+      expect(rt.now).toBe(30);
+    });
+    checked(rt);
+  });
+
+  test("a handler can start the next one: it runs as code of the task that opened the group", () => {
+    const rt = new VirtualRuntime();
+    rt.run(function* () {
+      const me = self();
+      me.cooperator.setPriority(me, 2);
+      const failed: string[] = [];
+      yield* group(
+        function* (g) {
+          g.spawn(failing(1, "first"), { priority: 0 });
+          yield* sleep(5);
+        },
+        {
+          onFailure: (error, task) => {
+            expect(self()).toBe(me);
+            expect(task.exit?.status).toBe("failed");
+            failed.push(error as string);
+            if (failed.length < 3)
+              expect(spawn(failing(1, `again ${failed.length}`), { failure: "hold" }).priority).toBe(2);
+          },
+        },
+      );
+      expect(failed).toEqual(["first"]);
+    });
+    expect(rt.reports.splice(0)).toMatchObject([{ kind: "failure", error: "again 1" }]);
+    checked(rt);
+  });
 });
