@@ -1,6 +1,6 @@
 /** A TCP server with a task for each connection. Try it: node echo-server.js 7000, and nc 127.0.0.1 7000. */
 import { main, op, spawn } from "cooperator";
-import { allocate, formatAddress, listenOn, type Socket } from "cooperator/io";
+import { allocate, formatAddress, listen, type Socket } from "cooperator/io";
 
 const session = op(function* session(socket: Socket) {
   using _ = socket;
@@ -13,7 +13,7 @@ const session = op(function* session(socket: Socket) {
 });
 
 const server = op(function* server(port: number) {
-  using listener = yield* listenOn({ host: "127.0.0.1", port });
+  using listener = yield* listen({ host: "127.0.0.1", port });
   console.log(`listening on ${formatAddress(listener.localAddress!)}`);
   for (;;) {
     const socket = yield* listener.accept();

@@ -1,10 +1,10 @@
 /** Level 0: several operations lined up, one wait, and a kill that comes back as a result. */
 import { coordinateWithKill, op, run, sleep, spawn } from "cooperator";
-import { allocate, connectTo, Handle, listenOn, setupRecv } from "cooperator/io";
+import { allocate, connect, Handle, listen, setupRecv } from "cooperator/io";
 import { Handle as Timer } from "cooperator/time";
 
 const reader = op(function* reader(port: number) {
-  using socket = yield* connectTo({ host: "127.0.0.1", port });
+  using socket = yield* connect({ host: "127.0.0.1", port });
   const bytes = allocate(64);
   const read = new Handle();
   const timer = new Timer();
@@ -20,7 +20,7 @@ const reader = op(function* reader(port: number) {
 });
 
 const program = op(function* program() {
-  using listener = yield* listenOn("127.0.0.1:0");
+  using listener = yield* listen("127.0.0.1:0");
   const address = listener.localAddress;
   const port = address?.family === "ipv4" ? address.port : 0;
   for (const greeting of ["good morning", ""]) {

@@ -7,7 +7,7 @@ import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { op, run, self, spawn } from "cooperator";
-import { allocate, ioStatistics, listenOn, type Socket } from "cooperator/io";
+import { allocate, ioStatistics, listen, type Socket } from "cooperator/io";
 import {
   alternate,
   type Bench,
@@ -55,7 +55,7 @@ const session = op(function* (socket: Socket) {
 
 const echoServer = op(function* () {
   const { cooperator } = self();
-  using listener = yield* listenOn({ host: "127.0.0.1", port: 0 });
+  using listener = yield* listen({ host: "127.0.0.1", port: 0 });
   const address = listener.localAddress;
   answerUsage(() => ioStatistics(cooperator)?.flushes ?? 0);
   print({ port: address !== null && address.family === "ipv4" ? address.port : 0 });

@@ -2,7 +2,7 @@
 import { spawn as spawnProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { DeadlineError, defer, op, Signal, timeout } from "cooperator";
-import { allocate, listenOn, type Socket } from "cooperator/io";
+import { allocate, listen, type Socket } from "cooperator/io";
 import { Lines } from "./lines.ts";
 import type { ClientRecord } from "./load.ts";
 
@@ -17,7 +17,7 @@ export const loadProcess = op(function* loadProcess(
   ports: readonly number[],
   records: ClientRecord[],
 ) {
-  using listener = yield* listenOn({ path: controlPath });
+  using listener = yield* listen({ path: controlPath });
   const exited = new Signal({ name: "exit of the load process" });
   const child = spawnProcess(process.execPath, [LOAD, controlPath, String(clients), ...ports.map(String)], {
     stdio: ["ignore", "inherit", "inherit"],

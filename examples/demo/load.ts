@@ -5,7 +5,7 @@
  *     node load.js <control socket> <clients> <port> [<port> …]
  */
 import { main, never, op, sleep, spawn } from "cooperator";
-import { allocate, connectTo, IoError } from "cooperator/io";
+import { allocate, connect, IoError } from "cooperator/io";
 import { Lines, peerIsGone } from "./lines.ts";
 
 /** What one client has seen. Its requests are numbered from 1; `sent = acknowledged + cut.length`. */
@@ -40,7 +40,7 @@ const converse = op(function* converse(lines: Lines, record: ClientRecord) {
 const client = op(function* client(port: number, record: ClientRecord) {
   for (;;) {
     try {
-      using socket = yield* connectTo({ host: "127.0.0.1", port }, { timeout: "2 seconds" });
+      using socket = yield* connect({ host: "127.0.0.1", port }, { timeout: "2 seconds" });
       record.connections++;
       yield* converse(new Lines(socket, allocate(1024)), record);
     } catch (error) {
@@ -60,7 +60,7 @@ const clients = op(function* clients(ports: readonly number[], records: readonly
 /** A connection to the parent; null when it has gone already. */
 const dial = op(function* dial(path: string) {
   try {
-    return yield* connectTo({ path });
+    return yield* connect({ path });
   } catch (error) {
     if (error instanceof IoError) return null;
     throw error;

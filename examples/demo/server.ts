@@ -19,7 +19,7 @@ import {
   spawn,
   type Task,
 } from "cooperator";
-import { type BufferPool, listenOn, type Socket } from "cooperator/io";
+import { type BufferPool, listen, type Socket } from "cooperator/io";
 import type { Journal } from "./journal.ts";
 import { Lines, peerIsGone } from "./lines.ts";
 
@@ -72,7 +72,7 @@ const supervise = op(function* supervise(tenant: Tenant, shared: Shared) {
 });
 
 const acceptor = op(function* acceptor(tenant: Tenant, shared: Shared) {
-  using listener = yield* listenOn({ host: "127.0.0.1", port: tenant.port });
+  using listener = yield* listen({ host: "127.0.0.1", port: tenant.port });
   const address = listener.localAddress;
   if (address !== null && address.family !== "unix") tenant.port = address.port;
   tenant.ready.notify();

@@ -43,6 +43,16 @@ export type AddressLike =
   | { readonly host?: string; readonly port: number }
   | { readonly path: string };
 
+/** A host name that has to be looked up. */
+export interface HostName {
+  readonly family: "name";
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What may be given for a peer: an address, or a host's name in the place of one. */
+export type TargetLike = AddressLike;
+
 const PATH_MAX_BYTES = SOCKADDR_UN_SIZE - SOCKADDR_UN_PATH;
 
 /**
@@ -65,6 +75,30 @@ export function parseAddress(value: AddressLike): Address {
   return inetAddress(Object.hasOwn(own, "host") && own.host !== undefined ? own.host : "0.0.0.0", own.port);
 }
 
+/**
+ * Parses an address or `"host:port"`, `{ host, port }` with a host's name.
+ *
+ * @throws {UsageError} `COOP_ADDRESS` saying what is wrong with it.
+ */
+export function parseTarget(value: TargetLike): Address | HostName {
+  let host: unknown;
+  let port: unknown;
+  if (typeof value === "string") {
+    const match = /^([^:[\]]+):(\d{1,5})$/.exec(value);
+    if (match === null || value.startsWith("unix:")) return parseAddress(value);
+    [host, port] = [match[1], Number(match[2])];
+  } else if (typeof value === "object" && value !== null && !Object.hasOwn(value, "path")) {
+    const own = value as { host?: unknown; port?: unknown };
+    if (!Object.hasOwn(own, "host")) return parseAddress(value);
+    ({ host, port } = own);
+  } else return parseAddress(value);
+  if (typeof host !== "string" || isIPv4(host) || isIPv6(host)) return parseAddress(value);
+  checkPort(port);
+  // RFC 1035 allows 253 characters; what a name may consist of is for those who look it up to say.
+  if (host === "" || host.length > 253 || /[\s\0/@:[\]]/.test(host)) throw bad(`"${host}" is no host's name`);
+  return { family: "name", host, port };
+}
+
 function parseText(text: string): Address {
   if (text.startsWith("unix:")) return unixAddress(text.slice(5));
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
@@ -74,10 +108,13 @@ function parseText(text: string): Address {
   return inetAddress(match[1] ?? match[2], Number(match[3]));
 }
 
+function checkPort(port: unknown): asserts port is number {
+  if (typeof port === "number" && Number.isInteger(port) && port >= 0 && port <= 65535) return;
+  throw bad(`a port is a whole number from 0 to 65535, not ${describeValue(port)}`);
+}
+
 function inetAddress(host: unknown, port: unknown): InetAddress {
-  if (typeof port !== "number" || !Number.isInteger(port) || port < 0 || port > 65535) {
-    throw bad(`a port is a whole number from 0 to 65535, not ${describeValue(port)}`);
-  }
+  checkPort(port);
   if (typeof host !== "string") throw bad(`a host is a text, not ${describeValue(host)}`);
   const name = host === "localhost" ? "127.0.0.1" : host;
   if (isIPv4(name)) return { family: "ipv4", host: name, port };
@@ -86,7 +123,7 @@ function inetAddress(host: unknown, port: unknown): InetAddress {
     if (zone !== undefined) scopeOf(zone);
     return { family: "ipv6", host: name, port };
   }
-  throw bad(`"${host}" is no IP address; look host names up first (node:dns)`);
+  throw bad(`"${host}" is no IP address; look host names up first (node:dns), or use connect()`);
 }
 
 function unixAddress(path: string): UnixAddress {

@@ -7,7 +7,7 @@ import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 
-/** Queues a connect. @see {@link connect} to wait. connect(2). */
+/** Queues a connect. @see {@link connectSocket} to wait. connect(2). */
 export function setupConnect(
   handle: Handle,
   socket: Descriptor,
@@ -18,11 +18,15 @@ export function setupConnect(
 }
 
 /**
- * Connects the socket. After a kill or an error the socket is in no useful state: close it.
+ * Connects a socket that was made by hand; `connect` does all of it at once. After a kill or an error the socket is in no useful state: close it.
  *
  * @throws {IoError} with the address: `ECONNREFUSED`, `ETIMEDOUT`, …
  */
-export function connect(socket: Descriptor, address: AddressLike, options?: IoOptions): Operation<void> {
+export function connectSocket(
+  socket: Descriptor,
+  address: AddressLike,
+  options?: IoOptions,
+): Operation<void> {
   return new IoOperation(CONNECT, socket, null, 0, parseAddress(address), options);
 }
 

@@ -12,7 +12,7 @@
  * Source: seeds C-190; conformance R01 … R04; io_uring_cancelation(7).
  */
 import { Embedded } from "../coordinator/embedded-list.ts";
-import { ClosedError, UsageError } from "../coordinator/errors.ts";
+import { BusyError, ClosedError, UsageError } from "../coordinator/errors.ts";
 import { Signal } from "../coordinator/signal.ts";
 import { CANCEL_ALL, CANCEL_FD, OP_ASYNC_CANCEL, OP_CLOSE } from "../native/layout.ts";
 import type { IoErrorDetails } from "./errno.ts";
@@ -21,6 +21,14 @@ import type { Io } from "./io.ts";
 import { Kind } from "./io-operation.ts";
 
 export type DescriptorKind = "file" | "directory" | "socket";
+
+/** @internal In `brokenAt`: nothing more is sent because that was asked for. */
+export const SENDING_ENDED = -2;
+
+/** @internal */
+export interface Dependent {
+  descriptorClosing(): void;
+}
 
 export class Descriptor extends Embedded {
   readonly kind: DescriptorKind;
@@ -41,12 +49,24 @@ export class Descriptor extends Embedded {
   details: IoErrorDetails | undefined;
   /** @internal Operations in flight that take bytes from it and give them to another descriptor. */
   feeding: Set<Handle> | null = null;
+  /** @internal What stands on it and has to know when it begins to close. */
+  dependents: Set<Dependent> | null = null;
   /** @internal Bytes a killed reader has received: the next reader gets them first. */
   unread: Uint8Array | null = null;
   /** @internal The last completion said that the socket has more to read. */
   hasMore = true;
-  /** @internal Bytes of a killed `sendAll` or `writeAll` that went out: the stream ends in the middle of something. */
+  /**
+   * @internal Bytes of a killed `sendAll` or `writeAll` that went out: the stream ends in the middle of
+   * something. {@link SENDING_ENDED} after a shutdown, -1 while it is whole.
+   */
   brokenAt = -1;
+  /** @internal A stream: two readers would each get pieces, two writers would mix theirs. One of each at a time. */
+  exclusive = false;
+  /** @internal The operation that reads from the stream, or writes to it, where that is exclusive. */
+  reader: Handle | null = null;
+  /** @internal */ writer: Handle | null = null;
+  /** @internal -errno that has ended reading for good; the kernel tells it once, and then only that there is an end. */
+  readError = 0;
 
   /** @internal Descriptors are made by operations, or by `adoptFile` and `adoptSocket`. */
   constructor(io: Io, number: number, kind: DescriptorKind, details?: IoErrorDetails) {
@@ -106,10 +126,20 @@ export class Descriptor extends Embedded {
     );
   }
 
-  /** @internal Throws when a killed writer has left the stream in the middle of a message. */
+  /** @internal The error of a second reader, or writer. */
+  busy(operation: string, what: "reader" | "writer"): BusyError {
+    return new BusyError(
+      `${operation}: ${this.label} has a ${what} already; a stream has one at a time, let one task do it or use a Mutex`,
+    );
+  }
+
+  /** @internal Throws when a killed writer has left the stream in the middle of a message, or it was shut down. */
   checkWritable(operation: string): void {
     this.checkOpen(operation);
     if (this.brokenAt === -1) return;
+    if (this.brokenAt === SENDING_ENDED) {
+      throw new ClosedError(`${operation}: sending on ${this.label} was ended by a shutdown`);
+    }
     throw new ClosedError(
       `${operation}: ${this.label} is broken, a writer was cut short after ${this.brokenAt} bytes of its message`,
     );
@@ -141,6 +171,7 @@ export class Descriptor extends Embedded {
     const closed = new Signal({ name: `close of ${this.label}` });
     this.closing = closed;
     this.unread = null;
+    if (this.dependents !== null) for (const dependent of [...this.dependents]) dependent.descriptorClosing();
     if (this.number === -1) closed.notify();
     else if (this.inflight === 0) this.quiet();
     else {
@@ -165,6 +196,12 @@ export class Descriptor extends Embedded {
       this.closing!.notify();
     });
     this.forget();
+  }
+
+  /** @internal */
+  addDependent(dependent: Dependent): void {
+    this.dependents ??= new Set();
+    this.dependents.add(dependent);
   }
 
   private forget(): void {

@@ -63,7 +63,9 @@ export interface IoDriver extends Driver {
   /** Closes a descriptor at once, with a plain system call. Returns 0 or -errno. */
   closeNow(fd: number): number;
   socketName(fd: number, peer: boolean, out: Uint8Array): number;
-  setSocketOption(fd: number, level: number, name: number, value: number): number;
+  setSocketOption(fd: number, level: number, name: number, value: number | Uint8Array): number;
+  /** Returns how much of `out` was filled, or -errno. */
+  getSocketOption(fd: number, level: number, name: number, out: Uint8Array): number;
   /** Registers fixed buffers, `count` times `size` bytes from the start of `arena`. Returns 0 or -errno. */
   registerBuffers(arena: Uint8Array<SharedArrayBuffer>, count: number, size: number): number;
   unregisterBuffers(): void;

@@ -12,10 +12,17 @@ export const ENOMEM = 12;
 export const EFAULT = 14;
 export const EBUSY = 16;
 export const EINVAL = 22;
+export const ENFILE = 23;
+export const EMFILE = 24;
 export const ENOSPC = 28;
 export const EPIPE = 32;
 export const ENODATA = 61;
+export const EPROTO = 71;
 export const EOVERFLOW = 75;
+export const ENETRESET = 102;
+export const ECONNABORTED = 103;
+export const ECONNRESET = 104;
+export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
 export const EDQUOT = 122;
 export const ECANCELED = 125;
@@ -41,7 +48,8 @@ export class IoError extends CoopError {
 
   /** @param result -errno, as the kernel gives it. */
   constructor(result: number, syscall: string, details?: IoErrorDetails) {
-    const [code, text] = systemErrors.get(result) ??
+    const [code, text] = lookupErrors.get(result) ??
+      systemErrors.get(result) ??
       otherErrors.get(result) ?? [`E${-result}`, "unknown error"];
     const at =
       details?.path !== undefined
@@ -62,6 +70,11 @@ export class IoError extends CoopError {
 brand(IoError);
 
 const systemErrors = getSystemErrorMap();
+/** A name that could not be looked up: node:dns gives libuv's numbers these names of its own. */
+const lookupErrors = new Map<number, [string, string]>([
+  [-3008, ["ENOTFOUND", "no such host"]],
+  [-3007, ["ENOTFOUND", "no address for this host"]],
+]);
 /** libuv's list lacks some that files can give: EDQUOT, ESTALE, … */
 const otherErrors = new Map(
   Object.entries(constants.errno).map(([name, errno]): [number, [string, string]] => [

@@ -32,6 +32,11 @@ export interface IoOptions {
 /** Gives back what an operation produced for nobody. */
 export type Reclaim = (io: Io, result: number, handle: Handle) => void;
 
+/** Takes each completion of a multishot operation, the last one too; before the handle is finished. */
+export interface Shots {
+  arrived(result: number, flags: number): void;
+}
+
 /** What is unusual about an operation, as bits: the completion of a usual one looks at nothing else. */
 const BLOCK = 1;
 const COPY_OUT = 2;
@@ -71,6 +76,8 @@ export class Handle extends BaseHandle {
   parts: readonly Bytes[] | null = null;
   /** @internal How soon its task wants it. */
   urgency: Urgency = USUAL;
+  /** @internal For a multishot operation: what its completions are for. */
+  shots: Shots | null = null;
   /** @internal Number of the registered buffer, for opcodes that take one. */
   bufferIndex = 0;
   /** @internal Reads from the current position: what it got cannot be read again. */
@@ -117,6 +124,7 @@ export class Handle extends BaseHandle {
     this.bufferIndex = 0;
     this.parts = null;
     this.urgency = urgencyOf(current.task);
+    this.shots = null;
     this.io = io;
     this.kind = kind;
     this.descriptor = descriptor;
@@ -234,6 +242,7 @@ export class Handle extends BaseHandle {
   /** @internal Handed to the driver on behalf of no task. */
   startedInBackground(done: ((result: number) => void) | null): void {
     this.expected = 1;
+    if (this.descriptor !== null) this.descriptor.inflight++;
     this.state = SUBMITTED;
     this.done = done;
     this.special |= BACKGROUND;
@@ -275,7 +284,11 @@ export class Handle extends BaseHandle {
       }
     }
     const { descriptor } = this;
-    if (descriptor !== null && --descriptor.inflight === 0 && descriptor.closing !== null) descriptor.quiet();
+    if (descriptor !== null) {
+      if (descriptor.reader === this) descriptor.reader = null;
+      else if (descriptor.writer === this) descriptor.writer = null;
+      if (--descriptor.inflight === 0 && descriptor.closing !== null) descriptor.quiet();
+    }
     if (!this.pooled || (this.special & BACKGROUND) !== 0) {
       this.ended(outcome);
       return;

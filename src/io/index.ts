@@ -1,19 +1,23 @@
 /** Files and sockets on io_uring: every operation as a setup form on a handle, and as a blocking form. */
 export { CompletionQueue } from "../handle/completion-queue.ts";
 export { accept, setupAccept } from "./accept.ts";
+export { type AcceptAllOptions, Acceptor, type AcceptorStatistics } from "./acceptor.ts";
 export {
   type Address,
   type AddressLike,
   formatAddress,
   type InetAddress,
   parseAddress,
+  type TargetLike,
   type UnixAddress,
 } from "./address.ts";
 export { adoptFile, adoptSocket, borrowFile } from "./adopt.ts";
+export { AnySocket, type PeerCredentials } from "./any-socket.ts";
 export { bind, setupBind } from "./bind.ts";
 export { BufferPool, type BufferPoolOptions, type BufferPoolStatistics, type Lease } from "./buffer-pool.ts";
+export type { ByteReader, ByteStream, ByteWriter } from "./byte-stream.ts";
 export { close, setupClose } from "./close.ts";
-export { connect, setupConnect } from "./connect.ts";
+export { connectSocket, setupConnect } from "./connect.ts";
 export { Descriptor, type DescriptorKind } from "./descriptor.ts";
 export type { DriverStatistics, IoDriver } from "./driver.ts";
 export { IoError } from "./errno.ts";
@@ -77,16 +81,28 @@ export { type FsyncOptions, fsync, setupFsync } from "./fsync.ts";
 export { Handle, type IoOptions } from "./handle.ts";
 export { type IoStatistics, ioStatistics } from "./io.ts";
 export { type IoPriority, setIoPriority } from "./io-priority.ts";
-export { listen, setupListen } from "./listen.ts";
+export { listenSocket, setupListen } from "./listen.ts";
+export { Listener } from "./listener.ts";
+export { lookup } from "./lookup.ts";
 export { allocate, type Bytes } from "./memory.ts";
-export { type ConnectOptions, connectTo, type ListenOptions, listenOn } from "./net.ts";
+export {
+  type ConnectOptions,
+  connect,
+  // The names they had before they looked names up.
+  connect as connectTo,
+  type ListenOptions,
+  listen,
+  listen as listenOn,
+} from "./net.ts";
 export { nop, setupNop } from "./nop.ts";
 export { type OpenMode, type OpenOptions, open, setupOpen } from "./open.ts";
 export type { Path } from "./path.ts";
 export { type ReadOptions, read, setupRead } from "./read.ts";
 export { recv, setupRecv } from "./recv.ts";
 export { send, sendAll, setupSend } from "./send.ts";
+export { type Handler, type ServeOptions, serve } from "./serve.ts";
 export { type ShutdownHow, setupShutdown, shutdown } from "./shutdown.ts";
 export { type SocketFamily, type SocketType, setupSocket, socket } from "./socket.ts";
+export type { SocketOption, SocketOptions } from "./socket-options.ts";
 export { Socket } from "./stream-socket.ts";
 export { setupWrite, type WriteOptions, write, writeAll } from "./write.ts";

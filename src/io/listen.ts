@@ -9,7 +9,7 @@ import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 /** Connections the system completes before they are accepted; it has a limit of its own, net.core.somaxconn. */
 export const BACKLOG_DEFAULT = 511;
 
-/** Queues a listen. @see {@link listen} to wait. listen(2), since Linux 6.11 in a ring. */
+/** Queues a listen. @see {@link listenSocket} to wait. listen(2), since Linux 6.11 in a ring. */
 export function setupListen(
   handle: Handle,
   socket: Descriptor,
@@ -19,8 +19,8 @@ export function setupListen(
   new IoOperation(LISTEN, socket, null, checkBacklog(backlog), null, options).setUp(handle);
 }
 
-/** Makes a bound socket ready for {@link accept}. */
-export function listen(
+/** Makes a bound socket ready for `accept`. `listen` does all of it at once. */
+export function listenSocket(
   socket: Descriptor,
   backlog: number = BACKLOG_DEFAULT,
   options?: IoOptions,

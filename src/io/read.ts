@@ -44,6 +44,7 @@ const READ: Kind<number> = new Kind({
     const { number: position } = operation;
     const file = operation.descriptor!;
     const into = operation.bytes!;
+    if (position === CURRENT && file.reader !== null) throw file.busy("read", "reader");
     if (into.byteLength === 0) return countOfNone(into, "read");
     if (position === CURRENT && file.unread !== null) return file.takeUnread(into);
     handle.streaming = position === CURRENT;
@@ -62,6 +63,7 @@ const READ: Kind<number> = new Kind({
       ioprioOf(handle.urgency),
       0,
     );
+    if (file.exclusive && position === CURRENT) file.reader = handle;
     if (position === WIDE) setWidePosition(io, operation.argument as bigint);
     return QUEUED;
   },

@@ -2,6 +2,7 @@
 import type { Operation } from "../coordinator/operation.ts";
 import { OP_RECV, RECVSEND_POLL_FIRST } from "../native/layout.ts";
 import type { Descriptor } from "./descriptor.ts";
+import { ECONNRESET, ENETRESET, EPIPE, ETIMEDOUT } from "./errno.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
@@ -22,9 +23,9 @@ export function setupRecv(handle: Handle, socket: Descriptor, into: Bytes, optio
 
 /**
  * Waits for bytes and gives their count, 0 when the peer has sent its last. A kill loses nothing: bytes that
- * had arrived are what the next reader gets first.
+ * had arrived are what the next reader gets first. The end, and a reset, stay: every later call tells the same.
  *
- * @throws {IoError} what recv(2) says. @throws {DeadlineError} when `options.timeout` was over first.
+ * @throws {BusyError} when another task receives from the same stream. @throws {IoError} what recv(2) says. @throws {DeadlineError} when `options.timeout` was over first.
  */
 export function recv(socket: Descriptor, into: Bytes, options?: IoOptions): Operation<number> {
   return new IoOperation(RECV, socket, checkBytes(into, "recv"), 0, null, options);
@@ -37,19 +38,32 @@ export function keepReceived(_io: Io, count: number, handle: Handle): void {
   if (count > 0 && bytes.byteLength >= count) handle.descriptor!.keepUnread(bytes.subarray(0, count));
 }
 
+/** What ends a connection: the kernel says so once, and a truncated stream must not look like a complete one. */
+const ENDING: ReadonlySet<number> = new Set([-ECONNRESET, -ETIMEDOUT, -ENETRESET, -EPIPE]);
+
+/** @internal */
+export function noteReadError(handle: Handle, result: number): void {
+  // A timeout of ours is no error of the connection: that operation was cancelled.
+  if (ENDING.has(result)) handle.descriptor!.readError = result;
+}
+
 const RECV: Kind<number> = new Kind({
   syscall: "recv",
   setup(io, handle, operation) {
     const socket = operation.descriptor!;
     const into = operation.bytes!;
+    if (socket.reader !== null) throw socket.busy("recv", "reader");
     if (into.byteLength === 0) return countOfNone(into, "recv");
     if (socket.unread !== null) return socket.takeUnread(into);
+    if (socket.readError !== 0) return socket.readError;
     const address = handle.pin(into, false);
     // Where nothing is there yet the kernel is spared a first try that would fail.
     const ioprio = socket.hasMore ? 0 : RECVSEND_POLL_FIRST;
     io.driver.submit(handle, OP_RECV, socket.number, address, into.byteLength, 0, 0, ioprio, 0);
+    if (socket.exclusive) socket.reader = handle;
     return QUEUED;
   },
   convert: (result) => result,
   reclaim: keepReceived,
+  failed: noteReadError,
 });

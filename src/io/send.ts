@@ -31,6 +31,7 @@ export function send(socket: Descriptor, bytes: Bytes, options?: IoOptions): Ope
  * Sends all of `bytes`. When a kill, a timeout or an error cuts it short after some bytes went out, the
  * socket is broken for further sends: whoever came next would write into the middle of a message.
  *
+ * @throws {BusyError} when another task sends on the same stream. @throws {ClosedError} when it is broken.
  * @throws {IoError} what send(2) says. @throws {DeadlineError} when `options.timeout` was over first.
  */
 export function sendAll(socket: Descriptor, bytes: Bytes, options?: IoOptions): Operation<void> {
@@ -60,9 +61,11 @@ const SEND_ALL: Kind<void> = new Kind<void>({
 });
 
 function queueSend(io: Io, handle: Handle, socket: Descriptor, bytes: Bytes, flags: number): number {
+  if (socket.writer !== null && socket.writer !== handle) throw socket.busy("send", "writer");
   if (socket.brokenAt !== -1) socket.checkWritable("send");
   if (bytes.byteLength === 0) return countOfNone(bytes, "send");
   const address = handle.pin(bytes, true);
   io.driver.submit(handle, OP_SEND, socket.number, address, bytes.byteLength, 0, MSG_NOSIGNAL | flags, 0, 0);
+  if (socket.exclusive) socket.writer = handle;
   return QUEUED;
 }

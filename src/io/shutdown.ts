@@ -2,7 +2,7 @@
 import { UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation } from "../coordinator/operation.ts";
 import { OP_SHUTDOWN, SHUT_RD, SHUT_RDWR, SHUT_WR } from "../native/layout.ts";
-import type { Descriptor } from "./descriptor.ts";
+import { type Descriptor, SENDING_ENDED } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 
@@ -18,7 +18,12 @@ export function setupShutdown(
   new IoOperation(SHUTDOWN, socket, null, howOf(how), null, options).setUp(handle);
 }
 
-/** Ends one direction, or both: after `"write"` the peer reads the end, and answers can still be received. */
+/**
+ * Ends one direction, or both: after `"write"` the peer reads the end, and answers can still be received. Sends are then refused
+ * with a `ClosedError`. Once more is harmless. A kill comes too late to undo it.
+ *
+ * @throws {BusyError} when something is being sent: `"both"` ends that, `"write"` does not.
+ */
 export function shutdown(socket: Descriptor, how: ShutdownHow, options?: IoOptions): Operation<void> {
   return new IoOperation(SHUTDOWN, socket, null, howOf(how), null, options);
 }
@@ -33,8 +38,18 @@ function howOf(how: ShutdownHow): number {
 const SHUTDOWN: Kind<void> = new Kind<void>({
   syscall: "shutdown",
   setup(io, handle, operation) {
-    io.driver.submit(handle, OP_SHUTDOWN, operation.descriptor!.number, 0, operation.number, 0, 0, 0, 0);
+    const socket = operation.descriptor!;
+    const how = operation.number;
+    // It would end what is being sent in the middle. "both" is for those who want that.
+    if (how === SHUT_WR && socket.writer !== null) throw socket.busy("shutdown", "writer");
+    io.driver.submit(handle, OP_SHUTDOWN, socket.number, 0, how, 0, 0, 0, 0);
+    if (how !== SHUT_RD && socket.exclusive && socket.brokenAt === -1) socket.brokenAt = SENDING_ENDED;
     return QUEUED;
   },
   convert() {},
+  failed(handle) {
+    // It is not connected, or the shutdown was cancelled before it began.
+    const socket = handle.descriptor!;
+    if (socket.brokenAt === SENDING_ENDED) socket.brokenAt = -1;
+  },
 });

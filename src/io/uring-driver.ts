@@ -398,6 +398,10 @@ export class UringDriver implements IoDriver, Alarm {
       return;
     }
     if (kind === KIND_OPERATION) {
+      if (handle.shots !== null) {
+        handle.shots.arrived(result, flags);
+        if ((flags & abi.CQE_MORE) !== 0) return;
+      }
       handle.outcome = result;
       if (handle.descriptor !== null) handle.descriptor.hasMore = (flags & abi.CQE_SOCK_NONEMPTY) !== 0;
     }
@@ -547,8 +551,12 @@ export class UringDriver implements IoDriver, Alarm {
     return this.binding.socketName(fd, peer, out);
   }
 
-  setSocketOption(fd: number, level: number, name: number, value: number): number {
+  setSocketOption(fd: number, level: number, name: number, value: number | Uint8Array): number {
     return this.binding.setSocketOption(fd, level, name, value);
+  }
+
+  getSocketOption(fd: number, level: number, name: number, out: Uint8Array): number {
+    return this.binding.getSocketOption(fd, level, name, out);
   }
 
   registerBuffers(arena: Uint8Array<SharedArrayBuffer>, count: number, size: number): number {

@@ -85,6 +85,9 @@ function queueWrite(
   position: number,
 ): number {
   const file = operation.descriptor!;
+  if (file.writer !== null && file.writer !== handle && position === CURRENT) {
+    throw file.busy("write", "writer");
+  }
   if (file.brokenAt !== -1) file.checkWritable("write");
   if (bytes.byteLength === 0) return countOfNone(bytes, "write");
   const address = handle.pin(bytes, true);
@@ -102,6 +105,7 @@ function queueWrite(
     ioprioOf(handle.urgency),
     0,
   );
+  if (file.exclusive && position === CURRENT) file.writer = handle;
   if (position === WIDE) setWidePosition(io, (operation.argument as bigint) + BigInt(operation.sent));
   return QUEUED;
 }

@@ -8,9 +8,9 @@ import {
   allocate,
   close,
   connect,
-  connectTo,
+  connectSocket,
   Handle,
-  listenOn,
+  listen,
   nop,
   open,
   read,
@@ -189,12 +189,12 @@ describe("P15 a kill of an open whose descriptor arrives all the same", () => {
 describe("P16 a kill of a connect", () => {
   /** A listener whose queue is full: the next connect waits for an answer. */
   const fullListener = op(function* () {
-    const listener = yield* listenOn({ host: "127.0.0.1", port: 0 }, { backlog: 0 });
+    const listener = yield* listen({ host: "127.0.0.1", port: 0 }, { backlog: 0 });
     const waiting: Socket[] = [];
     for (;;) {
       const made = yield* socket("ipv4");
       try {
-        yield* connect(made, listener.localAddress!, { timeout: 20 });
+        yield* connectSocket(made, listener.localAddress!, { timeout: 20 });
         waiting.push(made);
       } catch (error) {
         expect(error).toBeInstanceOf(DeadlineError);
@@ -209,7 +209,7 @@ describe("P16 a kill of a connect", () => {
       const { listener } = yield* fullListener();
       const before = openDescriptors();
       const { cancels } = ioCounts();
-      const connecting = spawn(connectTo(listener.localAddress!));
+      const connecting = spawn(connect(listener.localAddress!));
       yield* submitted();
       while (!connecting.wait?.describe().startsWith("connect")) yield* submitted();
       yield* submitted();
@@ -227,12 +227,12 @@ describe("P16 a kill of a connect", () => {
     "P16 at every other stage: the peer sees the end of what it got (%s)",
     async (_kind, address) => {
       await runIo(function* () {
-        const listener = yield* listenOn(address);
+        const listener = yield* listen(address);
         const before = openDescriptors();
         let connected = 0;
         let last: string | null = null;
         for (let steps = 0; last !== "done"; steps++) {
-          const connecting = spawn(connectTo(listener.localAddress!), { start: "now", priority: LOW });
+          const connecting = spawn(connect(listener.localAddress!), { start: "now", priority: LOW });
           for (let i = 0; i < steps && connecting.status !== "ended"; i++) yield* nop();
           connecting.kill();
           const exit = yield* connecting.settled();
@@ -274,7 +274,7 @@ describe("P16 a kill of a connect", () => {
       cancel: () => ({ first: "cancel", cancel: -ENOENT, target: 0 }),
     });
     runScripted(driver, function* () {
-      const connecting = spawn(connectTo("127.0.0.1:1"));
+      const connecting = spawn(connect("127.0.0.1:1"));
       while (driver.log.at(-1)?.opcode !== OP_CONNECT) yield* nop();
       yield* stop(connecting);
       yield* nop();

@@ -9,9 +9,9 @@ import {
   accept,
   bind,
   close,
-  connectTo,
+  connect,
   formatAddress,
-  listenOn,
+  listen,
   parseAddress,
   socket,
 } from "../../src/io/index.ts";
@@ -278,14 +278,14 @@ test("the kernel agrees: bound and connected sockets have the addresses that wer
         yield* close(made);
         continue;
       }
-      const listener = yield* listenOn(like);
+      const listener = yield* listen(like);
       const local = listener.localAddress!;
       if (local.family === "unix") expect(local).toEqual(address);
       else {
         expect(local.port).toBeGreaterThan(0);
         expect(local).toMatchObject({ ...address, port: local.port });
       }
-      const near = yield* connectTo(local);
+      const near = yield* connect(local);
       const far = yield* accept(listener);
       expect(near.remoteAddress).toEqual(local);
       expect(far.localAddress).toEqual(local);

@@ -7,10 +7,10 @@ import {
   adoptFile,
   adoptSocket,
   close,
-  connectTo,
+  connect,
   type File,
   Handle,
-  listenOn,
+  listen,
   nop,
   open,
   read,
@@ -96,7 +96,7 @@ describe("R01 close with operations in flight", () => {
 
   test("R01 of a listener: the acceptors are told", async () => {
     await runIo(function* () {
-      const listener = yield* listenOn("127.0.0.1:0");
+      const listener = yield* listen("127.0.0.1:0");
       const acceptors = [1, 2, 3].map(() => spawn(accept(listener), { failure: "hold" }));
       const handle = new Handle();
       setupAccept(handle, listener);
@@ -357,12 +357,12 @@ describe("the end of a block", () => {
 
   test("an accept that is satisfied and killed in the same turn", async () => {
     await runIo(function* () {
-      const listener = yield* listenOn({ path: "\0cooperator-accept-kill" });
+      const listener = yield* listen({ path: "\0cooperator-accept-kill" });
       const before = openDescriptors();
       for (let i = 0; i < 50; i++) {
         const acceptor = spawn(accept(listener), { priority: 2 });
         yield* submitted();
-        const near = yield* connectTo(listener.localAddress!);
+        const near = yield* connect(listener.localAddress!);
         while (acceptor.status === "blocked") yield* nop();
         expect(acceptor.status).toBe("ready");
         acceptor.kill();
@@ -378,12 +378,12 @@ describe("the end of a block", () => {
 
 test("R09 no descriptor is inherited by a child process", async () => {
   await runIo(function* () {
-    const listener = yield* listenOn("127.0.0.1:0");
-    const near = yield* connectTo(listener.localAddress!);
+    const listener = yield* listen("127.0.0.1:0");
+    const near = yield* connect(listener.localAddress!);
     const far = yield* accept(listener);
     const handle = new Handle();
     setupAccept(handle, listener);
-    yield* connectTo(listener.localAddress!);
+    yield* connect(listener.localAddress!);
     const accepted = adoptSocket(yield* handle);
     setupOpen(handle, "/dev/null");
     const opened = adoptFile(yield* handle);
@@ -401,10 +401,10 @@ test("names of descriptors in messages", async () => {
   await runIo(function* () {
     const file = yield* open("/dev/null", "r+");
     expect(file.label).toMatch(/^file \d+ \(\/dev\/null\)$/);
-    const listener = yield* listenOn("127.0.0.1:0");
+    const listener = yield* listen("127.0.0.1:0");
     const { port } = listener.localAddress as { port: number };
     expect(listener.label).toBe(`socket ${listener.fd} (127.0.0.1:${port})`);
-    const near = yield* connectTo(listener.localAddress!);
+    const near = yield* connect(listener.localAddress!);
     expect(near.label).toBe(`socket ${near.fd} (127.0.0.1:${port})`);
     yield* write(file, Buffer.from("x"));
     expect(

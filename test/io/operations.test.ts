@@ -17,14 +17,14 @@ import {
   bind,
   close,
   connect,
-  connectTo,
+  connectSocket,
   type Descriptor,
   File,
   fsync,
   Handle,
   type IoOptions,
   listen,
-  listenOn,
+  listenSocket,
   nop,
   open,
   read,
@@ -188,18 +188,18 @@ const READY: Readonly<Record<string, () => Operation<Ready>>> = {
     const made = yield* socket("unix");
     yield* bind(made, { path: abstractName() });
     const reached = op(function* () {
-      yield* close(yield* connectTo(made.localAddress!));
+      yield* close(yield* connect(made.localAddress!));
     });
     return {
       setup: (h) => setupListen(h, made, 1),
-      run: (options) => listen(made, 5, options),
+      run: (options) => listenSocket(made, 5, options),
       taken: reached,
       given: reached,
     } satisfies Ready;
   }),
   accept: op(function* () {
-    const listener = yield* listenOn("127.0.0.1:0");
-    for (let i = 0; i < 2; i++) yield* connectTo(listener.localAddress!);
+    const listener = yield* listen("127.0.0.1:0");
+    for (let i = 0; i < 2; i++) yield* connect(listener.localAddress!);
     return {
       setup: (h) => setupAccept(h, listener),
       run: (options) => accept(listener, options),
@@ -208,7 +208,7 @@ const READY: Readonly<Record<string, () => Operation<Ready>>> = {
     } satisfies Ready;
   }),
   connect: op(function* () {
-    const listener = yield* listenOn({ path: abstractName() });
+    const listener = yield* listen({ path: abstractName() });
     const sockets = [yield* socket("unix"), yield* socket("unix")];
     const connected = (made: Socket) => () => {
       expect(made.remoteAddress).toEqual(listener.localAddress);
@@ -216,7 +216,7 @@ const READY: Readonly<Record<string, () => Operation<Ready>>> = {
     };
     return {
       setup: (h) => setupConnect(h, sockets[0], listener.localAddress!),
-      run: (options) => connect(sockets[1], listener.localAddress!, options),
+      run: (options) => connectSocket(sockets[1], listener.localAddress!, options),
       taken: connected(sockets[0]),
       given: connected(sockets[1]),
     } satisfies Ready;
@@ -350,7 +350,7 @@ const BLOCKED: Readonly<Record<string, () => Operation<Blocked>>> = {
     } satisfies Blocked;
   }),
   accept: op(function* () {
-    const listener = yield* listenOn("127.0.0.1:0");
+    const listener = yield* listen("127.0.0.1:0");
     return {
       setup: (h, options) => setupAccept(h, listener, options),
       run: (options) => accept(listener, options),
@@ -359,12 +359,12 @@ const BLOCKED: Readonly<Record<string, () => Operation<Blocked>>> = {
   }),
   connect: op(function* () {
     // The queue of the listener is full.
-    const listener = yield* listenOn({ path: abstractName() }, { backlog: 0 });
-    yield* connectTo(listener.localAddress!);
+    const listener = yield* listen({ path: abstractName() }, { backlog: 0 });
+    yield* connect(listener.localAddress!);
     const made = yield* socket("unix");
     return {
       setup: (h, options) => setupConnect(h, made, listener.localAddress!, options),
-      run: (options) => connect(made, listener.localAddress!, options),
+      run: (options) => connectSocket(made, listener.localAddress!, options),
       describes: /^connect on socket \d+/,
     } satisfies Blocked;
   }),
@@ -500,8 +500,8 @@ describe("the methods of files and sockets", () => {
       expect(yield* file.read(into, { position: 1 })).toBe(3);
       expect(into.toString("utf8", 0, 3)).toBe("bcd");
       yield* file.close();
-      const listener = yield* listenOn("[::1]:0");
-      const near = yield* connectTo(listener.localAddress!, { noDelay: false, timeout: "5 seconds" });
+      const listener = yield* listen("[::1]:0");
+      const near = yield* connect(listener.localAddress!, { noDelay: false, timeout: "5 seconds" });
       const far = yield* listener.accept();
       expect(yield* near.send(Buffer.from("x"))).toBe(1);
       yield* near.sendAll(pattern(10));
@@ -509,8 +509,8 @@ describe("the methods of files and sockets", () => {
       let got = 0;
       for (let count = -1; count !== 0; got += count) count = yield* far.recv(into);
       expect(got).toBe(11);
-      far.noDelay = true;
-      listener.reuseAddress = false;
+      far.setOption("noDelay", true);
+      listener.setOption("reuseAddress", false);
       for (const each of [near, far, listener]) yield* each.close();
     });
   });

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { UsageError } from "../../src/coordinator/errors.ts";
 import { Coordinator, never, op, Signal, spawn, yieldNow } from "../../src/coordinator/index.ts";
-import { accept, close, Handle, listenOn, nop, recv, sendAll, setupRecv } from "../../src/io/index.ts";
+import { accept, close, Handle, listen, nop, recv, sendAll, setupRecv } from "../../src/io/index.ts";
 import { select, trySelect } from "../../src/sync/select.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { expectError, failureOf, ioCounts, runIo, stop, submitted, unixPair } from "../support/io.ts";
@@ -131,7 +131,7 @@ describe("select with io operations", () => {
 
   test("an accept that loses leaks no descriptor", async () => {
     await runIo(function* () {
-      const listener = yield* listenOn({ host: "127.0.0.1", port: 0 });
+      const listener = yield* listen({ host: "127.0.0.1", port: 0 });
       for (let i = 0; i < 5; i++) {
         const won = yield* select({ socket: accept(listener), tick: sleep(1) });
         expect(won.key).toBe("tick");

@@ -20,11 +20,11 @@ import type { Slab } from "../../src/handle/slab.ts";
 import {
   accept,
   close,
-  connectTo,
+  connect,
   type Handle,
   type IoStatistics,
   ioStatistics,
-  listenOn,
+  listen,
   nop,
   type Socket,
 } from "../../src/io/index.ts";
@@ -190,8 +190,8 @@ export const unixPair: () => Operation<Pair> = op(function* () {
 });
 
 const pairAt = op(function* (address: { host: string; port: number } | { path: string }) {
-  const listener = yield* listenOn(address);
-  const near = yield* connectTo(listener.localAddress!);
+  const listener = yield* listen(address);
+  const near = yield* connect(listener.localAddress!);
   const far = yield* accept(listener);
   yield* close(listener);
   return { near, far };

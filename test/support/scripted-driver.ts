@@ -163,6 +163,10 @@ export class ScriptedDriver implements IoDriver {
     return 0;
   }
 
+  getSocketOption(): number {
+    return -95;
+  }
+
   registerBuffers(): number {
     return -12;
   }

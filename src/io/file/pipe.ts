@@ -84,7 +84,10 @@ const PIPE: Kind<Pipe> = new Kind({
 
 function take(io: Io, bytes: Uint8Array): Pipe {
   const [reader, writer] = numbersIn(bytes);
-  return new Pipe(new File(io, reader), new File(io, writer));
+  const pipe = new Pipe(new File(io, reader), new File(io, writer));
+  pipe.reader.exclusive = true;
+  pipe.writer.exclusive = true;
+  return pipe;
 }
 
 function numbersIn(bytes: Uint8Array): [number, number] {

@@ -157,6 +157,9 @@ function queueParts(
   write: boolean,
 ): number {
   const length = lengthOf(parts);
+  if (write && position === CURRENT && file.writer !== null && file.writer !== handle) {
+    throw file.busy("writev", "writer");
+  }
   if (length === 0) return 0;
   const count = pinParts(io, handle, parts, write);
   const { driver } = io;
@@ -186,6 +189,10 @@ function queueParts(
       0,
     );
   }
+  if (file.exclusive && position === CURRENT) {
+    if (write) file.writer = handle;
+    else file.reader = handle;
+  }
   return QUEUED;
 }
 
@@ -195,6 +202,7 @@ const READV: Kind<number> = new Kind({
     const file = operation.descriptor!;
     const parts = operation.argument as readonly Bytes[];
     const { number: position } = operation;
+    if (position === CURRENT && file.reader !== null) throw file.busy("readv", "reader");
     if (position === CURRENT && file.unread !== null) return takeUnread(file, parts);
     handle.streaming = position === CURRENT;
     return queueParts(io, handle, file, parts, position, false);

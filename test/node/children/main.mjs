@@ -1,7 +1,7 @@
 // Usage: main.mjs DIST MODE. A program that runs under main(), and what is done to it is up to the test.
 const [dist, mode] = process.argv.slice(2);
 const { Coordinator, main, never, op, shield, sleep, spawn } = await import(`${dist}/index.js`);
-const { accept, listenOn, nop } = await import(`${dist}/io/index.js`);
+const { accept, listen, nop } = await import(`${dist}/io/index.js`);
 
 /** Waits until a signal comes, then cleans up, which takes `cleanUp`. */
 const served = op(function* served(wait, cleanUp) {
@@ -45,7 +45,7 @@ const programs = {
     yield* served(sleep("1 hour"), quick);
   },
   *accept() {
-    const listener = yield* listenOn("127.0.0.1:0");
+    const listener = yield* listen("127.0.0.1:0");
     spawn(function* session() {
       yield* served(never(), quick);
     });
@@ -61,7 +61,7 @@ const programs = {
     yield* served(never(), hang);
   },
   *"hang in io"() {
-    const listener = yield* listenOn("127.0.0.1:0");
+    const listener = yield* listen("127.0.0.1:0");
     yield* served(never(), function* hang() {
       yield* accept(listener);
     });

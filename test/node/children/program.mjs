@@ -10,7 +10,7 @@ const programs = {
     yield* sleep(30);
   },
   *io() {
-    const listener = yield* io.listenOn("127.0.0.1:0");
+    const listener = yield* io.listen("127.0.0.1:0");
     try {
       yield* timeout(30, listener.accept());
     } catch (error) {
