@@ -127,7 +127,7 @@ describe("close", () => {
     expect(into[0]).toBe(0);
   });
 
-  it("takes microseconds when nothing is in flight", () => {
+  it("waits for nothing when nothing is in flight", () => {
     const times: number[] = [];
     for (let i = 0; i < 20; i++) {
       const ring = new TestRing();
@@ -135,7 +135,8 @@ describe("close", () => {
       ring.native.close();
       times.push(performance.now() - began);
     }
-    expect(Math.min(...times)).toBeLessThan(1);
+    // It takes microseconds. A wait would last until its deadline, which is far more than a slow machine adds.
+    expect(Math.min(...times)).toBeLessThan(100);
   });
 });
 
