@@ -21,6 +21,7 @@ const names: readonly string[] = [
   "task/call-depth",
   "task/kill",
   "io/file-read",
+  "io/file-write",
   "io/echo",
   "memory/tasks",
   "sync/channel",

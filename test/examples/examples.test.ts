@@ -99,6 +99,7 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "first does 4",
     "first is done",
   ],
+  completions: ["counted"],
   coordinator: ["waiting for the printer: 2", "one", "two", "three", "the event has fired"],
   daemon: ["heartbeat: group has ended", "work: done", "audit: done, after its spawner"],
   defer: ["parent: returns", "child: stopped", "parent: the cache is flushed", "parent: the log is closed"],
@@ -144,6 +145,7 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "the writer is alone: true",
     "c reads version 2 with 0 others",
   ],
+  save: ['{"theme":"light"}', "settings.json"],
   semaphore: [
     "small runs with 2, 8 free",
     "large runs with 9, 0 free",
