@@ -20,6 +20,7 @@ const names: readonly string[] = [
   "task/switch",
   "task/call-depth",
   "task/kill",
+  "sync/mutex",
   "io/file-read",
   "io/file-write",
   "io/echo",

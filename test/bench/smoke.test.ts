@@ -39,7 +39,14 @@ test("every benchmark runs and gives finite ratios", { timeout: 60_000 }, () => 
   }
   // Rows that need neither a C compiler nor io_uring are there on every machine.
   const areas = new Set(rows.map(({ name }) => name.split(/[ ,]/)[0]));
-  for (const area of ["task/spawn-join", "task/switch", "task/call-depth", "task/kill", "memory"]) {
+  for (const area of [
+    "task/spawn-join",
+    "task/switch",
+    "task/call-depth",
+    "task/kill",
+    "sync/mutex",
+    "memory",
+  ]) {
     expect(areas).toContain(area);
   }
 });
