@@ -246,6 +246,18 @@ describe("J04 a blocked receiver is killed", () => {
     });
   });
 
+  test("J04 items that come back in another order than they went go out in the old one", () => {
+    runChecked(function* () {
+      const channel = new Channel<number>(8);
+      const receivers = ([2, 0, 1] as const).map((priority) => spawn(channel.receive(), { priority }));
+      yield* sleep(1);
+      for (let i = 1; i <= 4; i++) channel.trySend(i);
+      for (const receiver of receivers) receiver.kill();
+      yield* sleep(1);
+      expect(channel.drain()).toEqual([1, 2, 3, 4]);
+    });
+  });
+
   test("J04 items that came back count against the capacity, and go out first", () => {
     runChecked(function* () {
       const channel = new Channel<number>(1);
