@@ -44,13 +44,9 @@ test("every benchmark runs and gives finite ratios", { timeout: 60_000 }, () => 
     "task/switch",
     "task/call-depth",
     "task/kill",
-<<<<<<< HEAD
     "sync/mutex",
-    "memory",
-=======
-    "memory",
     "sync/channel",
->>>>>>> 92e7c54 (test: items that come back out of order; the channel benchmark is among those that must run)
+    "memory",
   ]) {
     expect(areas).toContain(area);
   }
