@@ -32,12 +32,13 @@ describe("select with io operations", () => {
       const stop = new Signal();
       const data = recv(far, into);
       for (let i = 0; i < 20; i++) {
-        spawn(sendAll(near, Buffer.from(String(i % 10))));
+        const writer = spawn(sendAll(near, Buffer.from(String(i % 10))));
         spawn(function* () {
           yield* nop();
           stop.notify();
         });
         yield* select({ data: recv(far, into), stop: stop.wait() });
+        yield* writer.join();
       }
       expect((yield* select({ data, tick: sleep(0) })).key).toMatch(/data|tick/);
       yield* sendAll(near, Buffer.from("last"));
