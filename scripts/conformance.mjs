@@ -41,7 +41,6 @@ const complete = "ABCHIP";
 /** What a case still lacks, although a test may prove the rest of it. */
 const missing = {
   C06: "a bare `finally` that throws over an error loses the first one: the language drops it. `defer`, `group` and kills keep both",
-  C17: "`Symbol.asyncDispose`: `killAndWait` is the awaited form until then",
   P12: "multishot operations are not built yet",
   P13: "provided buffers are not built yet",
   P18: "linked operations are not built yet",

@@ -3,13 +3,15 @@
  * drained, defers run, the exit is recorded, the parent is told, the joiners are woken. Its owner can thus
  * never end before it. Source: seeds X-01, X-02; design D5.
  */
+
+import { isThenable } from "./async-body.ts";
 import type { EmbeddedList } from "./embedded-list.ts";
 import { combineErrors } from "./errors.ts";
 import type { Exit } from "./exit.ts";
 import { Frame } from "./frame.ts";
 import type { Inflight } from "./inflight.ts";
 import { killChildren } from "./kill.ts";
-import { type Body, enter } from "./operation.ts";
+import { type Body, enter, isAsync } from "./operation.ts";
 import type { Contended, Rare } from "./rare.ts";
 import { CancelScope, type Deferred, type Scope, ShieldScope } from "./scope.ts";
 import type { Task } from "./task.ts";
@@ -79,12 +81,15 @@ export function* runDefers(scope: Scope): Generator<unknown, void, unknown> {
 export class DeferScope extends CancelScope {}
 
 function* run(deferred: Deferred): Generator<unknown, void, unknown> {
-  let operation: unknown = deferred;
-  if (typeof deferred === "function") {
-    operation = deferred();
-    if (typeof operation !== "object" || operation === null || !(Symbol.iterator in operation)) return;
+  let body: unknown = deferred;
+  if (typeof deferred === "function" && !isAsync(deferred, undefined)) {
+    const made: unknown = (deferred as () => unknown)();
+    if (typeof made !== "object" || made === null) return;
+    if (isThenable(made)) body = () => made;
+    else if (Symbol.iterator in made) body = made;
+    else return;
   }
-  yield* enter(new DeferScope(), operation as Body<unknown>, "defer()");
+  yield* enter(new DeferScope(), body as Body<unknown>, "defer()");
 }
 
 /** Waits until the children of a scope, and for a task its operations in flight, are gone. */

@@ -13,7 +13,7 @@ import { BusyError, combineErrors, UsageError } from "./errors.ts";
 import { killedError } from "./exit.ts";
 import { Drain, reportUnobserved, runDefers } from "./finish.ts";
 import { killChildren, requestKill } from "./kill.ts";
-import { type Body, describeValue, enter, type Operation, op } from "./operation.ts";
+import { type Body, type BodyWith, describeValue, enter, type Operation, op } from "./operation.ts";
 import { Places, PlaceWait } from "./places.ts";
 import { type Deferred, Scope, ShieldScope, UNWOUND } from "./scope.ts";
 import { addDefer, type SpawnOptions, spawnInto } from "./spawn.ts";
@@ -176,12 +176,12 @@ export class Group extends Scope {
  *   return [yield* a.join(), yield* b.join()];
  * });
  */
-export function group<A>(body: (g: Group) => Operation<A>, options?: GroupOptions): Operation<A> {
+export function group<A>(body: BodyWith<Group, A>, options?: GroupOptions): Operation<A> {
   return runGroup(new Group(options), body) as Operation<A>;
 }
 
 /** @internal Runs `body` in `g`, which is fresh. */
-export const runGroup = op(function* (g: Group, body: (g: never) => Operation<unknown>) {
+export const runGroup = op(function* (g: Group, body: BodyWith<any, unknown>) {
   g.host = currentTask("group()");
   let value: unknown;
   try {
@@ -196,8 +196,8 @@ export const runGroup = op(function* (g: Group, body: (g: never) => Operation<un
   return value;
 });
 
-const groupBody = op(function* (g: Group, body: (g: Group) => Operation<unknown>) {
-  const value = yield* enter(null, body(g), "group()");
+const groupBody = op(function* (g: Group, body: BodyWith<Group, unknown>) {
+  const value = yield* enter(null, body, "group()", g);
   // Another task may have spawned one between the end of the last child and this step.
   do yield* new ChildrenWait(g);
   while (g.working > 0);

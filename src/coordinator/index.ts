@@ -1,5 +1,6 @@
 /** The kernel: task tree, waiting and killing. No io, no clock, no Node. */
 
+export type { AsyncSelf } from "./async-self.ts";
 export type { PostOptions } from "./callbacks.ts";
 export {
   all,
@@ -48,7 +49,7 @@ export {
 export type { Exit, KillCause } from "./exit.ts";
 export { type FailureHandler, type Group, type GroupOptions, group } from "./group.ts";
 export { type KillHook, onKill } from "./kill-hooks.ts";
-export { type Body, type Operation, op } from "./operation.ts";
+export { type Body, type BodyWith, type Operation, op } from "./operation.ts";
 export { never, shield, yieldNow } from "./primitives.ts";
 export { type Chooser, HIGH, LOW, NORMAL, type Priority } from "./run-queue.ts";
 export type { Deferred } from "./scope.ts";

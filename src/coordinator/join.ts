@@ -1,11 +1,31 @@
 /** Waiting for the end of a task. */
+import type { Coordinated } from "./coordinated.ts";
 import { EmbeddedList } from "./embedded-list.ts";
 import { UsageError } from "./errors.ts";
 import { type Exit, unwrapExit } from "./exit.ts";
+import { Listener } from "./listener.ts";
 import type { Task } from "./task.ts";
 import { ENDED } from "./task-state.ts";
 import type { Timeout } from "./timers.ts";
 import { Wait } from "./wait.ts";
+
+function addJoiner(target: Task, joiner: Coordinated): void {
+  if (target.joiner === null) target.joiner = joiner;
+  else {
+    const rare = target.needRare();
+    rare.joiners ??= new EmbeddedList();
+    rare.joiners.push(joiner);
+  }
+}
+
+/**
+ * Tells somebody who is no task of the end of `target`, in the step that ends it; at once when it has ended.
+ * The listener may not throw.
+ */
+export function whenEnded(target: Task, listener: () => void): void {
+  if (target.state === ENDED) listener();
+  else addJoiner(target, new Listener(listener));
+}
 
 /** The wait of `join` (unwraps the exit) and `settled` (gives it). */
 export class OutcomeWait<A, R> extends Wait<R> {
@@ -29,12 +49,7 @@ export class OutcomeWait<A, R> extends Wait<R> {
     if ((target as Task) === task) {
       throw new UsageError("COOP_SELF_JOIN", `${task.label} cannot wait for its own end`);
     }
-    if (target.joiner === null) target.joiner = this;
-    else {
-      const rare = target.needRare();
-      rare.joiners ??= new EmbeddedList();
-      rare.joiners.push(this);
-    }
+    addJoiner(target as Task, this);
     return false;
   }
 

@@ -35,15 +35,15 @@ export function onKill(hook: KillHook): () => void {
   return addKillHook(currentTask("onKill()"), hook);
 }
 
-/** @internal A task that is killed already calls it at once. */
-export function addKillHook(task: Task, hook: KillHook): () => void {
+/** @internal A scope that is killed already calls it at once; one that is over, never. */
+export function addKillHook(scope: Scope, hook: KillHook): () => void {
   if (typeof hook !== "function") {
     throw new UsageError("COOP_NOT_A_CALLBACK", `onKill() takes a function, not ${describeValue(hook)}`);
   }
   const link = new KillHookLink(hook);
-  if (task.cause !== null) call(task, link, task.cause);
-  else if (task.state !== ENDED) {
-    const rare = task.needRare();
+  if (scope.cause !== null) call(scope.host!, link, scope.cause);
+  else if (scope.host!.state !== ENDED) {
+    const rare = scope.needRare();
     rare.killHooks ??= new EmbeddedList();
     rare.killHooks.push(link);
   }

@@ -6,13 +6,17 @@
  * the top, so a resume costs the same at any call depth and a kill can unwind one frame at a time.
  * Delegating to a plain generator works too and costs less for a leaf; docs/semantics.md has its limits.
  */
+import { AsyncBody, isThenable } from "./async-body.ts";
+import type { AsyncSelf } from "./async-self.ts";
 import { current, currentTask } from "./current.ts";
 import { Embedded } from "./embedded-list.ts";
 import { UsageError } from "./errors.ts";
 import { Frame } from "./frame.ts";
 import type { Scope } from "./scope.ts";
+import { notDelegated, SUSPENDED } from "./suspended.ts";
 
 const GeneratorFunction = function* () {}.constructor;
+const AsyncFunctionConstructor = (async () => {}).constructor;
 
 /** @internal `next` of every generator object there is. */
 export const generatorNext: (value?: unknown) => IteratorResult<unknown, unknown> =
@@ -23,17 +27,20 @@ export interface Operation<A> {
   [Symbol.iterator](): Iterator<unknown, A, any>;
 }
 
-/** What a task body may be: an operation, or a function without parameters that makes one, `function*` or not. */
-export type Body<A> = Operation<A> | (() => Operation<A>);
+/**
+ * What a task body may be: an operation; a function without parameters that makes one, `function*` or not; or an
+ * `async` function.
+ */
+export type Body<A> = Operation<A> | (() => Operation<A>) | ((self: AsyncSelf) => PromiseLike<A>);
 
 /**
- * The one result object that means "suspended". Native `yield*` passes it through unchanged, so its
- * identity tells the scheduler a real suspension from a stray `yield` in user code.
+ * Like {@link Body}, for constructs that give the body something to work with. An `async` function, and only
+ * that, gets its task as well.
  */
-export const SUSPENDED: IteratorResult<never, never> = Object.freeze({
-  done: false,
-  value: undefined as never,
-});
+export type BodyWith<T, A> = (argument: T, self: AsyncSelf) => Operation<A> | PromiseLike<A>;
+
+/** @internal An `async` function; it gets what the construct around it gives, if anything, and its task. */
+export type AsyncFunction = (...args: any[]) => unknown;
 
 /** One run of an {@link op}: runs once, then is spent. */
 export class Call<A> implements Operation<A>, Iterator<unknown, A, unknown> {
@@ -86,16 +93,23 @@ export class Call<A> implements Operation<A>, Iterator<unknown, A, unknown> {
     throw error;
   }
 
-  /** @internal The generator, for a scheduler that makes a frame of its own; leaves the call spent. */
+  /** @internal The iterator for a frame that somebody else makes; leaves the call spent. */
   take(): Iterator<unknown, A, unknown> {
-    if (this.state !== FRESH) throw spent();
-    this.state = SPENT;
-    return this.gen;
+    this.spend();
+    // Its scope needs a frame of its own.
+    return this.scope === null ? this.gen : within(this as Call<any>);
   }
 
   /** @internal The frame at the bottom of a new task; leaves the call spent. */
   frame(): Frame {
-    return new Frame(this.take(), null, this.scope, this.fn, this.native);
+    this.spend();
+    return new Frame(this.gen, null, this.scope, this.fn, this.native);
+  }
+
+  /** @internal Whoever runs it from here on is the only one. */
+  spend(): void {
+    if (this.state !== FRESH) throw spent();
+    this.state = SPENT;
   }
 }
 
@@ -108,12 +122,6 @@ function spent(): UsageError {
     "COOP_OPERATION_USED",
     "an operation runs once: call the function again for a second run",
   );
-}
-
-/** @internal Something other than the scheduler has asked for the next result; nothing has run. */
-export function notDelegated(): UsageError {
-  current.call = null;
-  return new UsageError("COOP_NOT_DELEGATED", "an operation can only be run with yield*, not iterated over");
 }
 
 /**
@@ -147,14 +155,16 @@ const adopted = new WeakSet<object>();
 
 /** @internal Takes the iterator of whatever may serve as a body, or throws a typed error naming it. */
 export function takeIterator<A>(
-  body: Body<A> | ((argument: any) => Operation<A>),
+  body: Body<A> | BodyWith<any, A>,
   what: string,
   argument?: unknown,
 ): Iterator<unknown, A, unknown> {
   if (body instanceof Call) return body.take() as Iterator<unknown, A, unknown>;
   if (typeof body === "function") {
-    const made: unknown = body(argument);
+    if (isAsync(body, argument)) return new AsyncBody(body, what, argument) as Iterator<any, A>;
+    const made: unknown = (body as (argument: unknown) => unknown)(argument);
     if (made instanceof Call) return made.take() as Iterator<unknown, A, unknown>;
+    if (isThenable(made)) return AsyncBody.of(made) as Iterator<any, A>;
     if (!isIterable(made) || typeof (made as { next?: unknown }).next !== "function") {
       throw notAnOperation(body, what);
     }
@@ -170,9 +180,24 @@ export function takeIterator<A>(
   return guarded(iterator);
 }
 
+/**
+ * @internal An async function is called in the first step of its task, and not before: a task that never starts never runs
+ * it. One that was compiled to something older, or that another function calls, is told by the parameter it has
+ * for its task; without one it is called at once like any body, and told by the promise it returns.
+ */
+export function isAsync(body: AsyncFunction, argument: unknown): boolean {
+  const kind = Object.getPrototypeOf(body);
+  if (kind === GeneratorFunction.prototype) return false;
+  return kind === AsyncFunctionConstructor.prototype || body.length > (argument === undefined ? 0 : 1);
+}
+
 /** An iterator of the user's own is put behind a generator: the language checks whatever it gives. */
 function guarded<A>(iterator: Iterator<unknown, A, unknown>): Iterator<unknown, A, unknown> {
   return iterator.next === generatorNext || iterator instanceof Embedded ? iterator : delegate(iterator);
+}
+
+function* within<A>({ gen, scope, fn, native }: Call<A>): Generator<unknown, A, unknown> {
+  return yield* new Call(gen, scope, fn, native);
 }
 
 function* delegate<A>(iterator: Iterator<unknown, A, unknown>): Generator<unknown, A, unknown> {
@@ -201,10 +226,12 @@ export function describeValue(value: unknown): string {
   return kind === "Object" ? "a plain object" : `an object of type ${kind}`;
 }
 
-function notAnOperation(value: unknown, what: string): UsageError {
+/** @internal */
+export function notAnOperation(value: unknown, what: string): UsageError {
+  const advice = isThenable(value) ? ": until(promise) is an operation" : "";
   return new UsageError(
     "COOP_NOT_AN_OPERATION",
-    `${what} takes an operation or a generator function, not ${describeValue(value)}`,
+    `${what} takes an operation, a generator function or an async function, not ${describeValue(value)}${advice}`,
   );
 }
 
@@ -214,7 +241,7 @@ function notAnOperation(value: unknown, what: string): UsageError {
  */
 export function enter<A>(
   scope: Scope | null,
-  body: Body<A> | ((argument: any) => Operation<A>),
+  body: Body<A> | BodyWith<any, A>,
   what: string,
   argument?: unknown,
 ): Operation<A> {

@@ -1,5 +1,4 @@
 /** The small operations of the kernel. */
-import { currentTask } from "./current.ts";
 import { type Body, enter, type Operation } from "./operation.ts";
 import { ShieldScope } from "./scope.ts";
 import type { Task } from "./task.ts";
@@ -58,6 +57,5 @@ class Never extends Wait<never> {
  * time it was given (`killAndWait` with `within`) is cut short in a shield as well.
  */
 export function shield<A>(body: Body<A>): Operation<A> {
-  currentTask("shield()");
   return enter(new ShieldScope(), body, "shield()");
 }

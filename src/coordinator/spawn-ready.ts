@@ -1,8 +1,8 @@
 /** Starting a task and waiting until it says that it is ready. */
-import { Coordinated } from "./coordinated.ts";
 import { currentTask } from "./current.ts";
 import { UsageError } from "./errors.ts";
 import { unwrapExit } from "./exit.ts";
+import { whenEnded } from "./join.ts";
 import { type Body, type Operation, op } from "./operation.ts";
 import { Signal } from "./signal.ts";
 import type { SpawnOptions } from "./spawn.ts";
@@ -57,23 +57,10 @@ const start = op(function* (
     signal.notify();
   };
   const task: Task = owner.spawn(body(ready), { ...options, failure: "hold" });
-  task.joiner = new Ended(signal);
+  whenEnded(task, () => signal.notify());
   yield* signal.wait();
   if (said.ready) return { task, value: said.value };
   task.observe();
   unwrapExit(task.exit!, task);
   throw new UsageError("COOP_NOT_READY", `${task.label} ended without having called ready()`);
 });
-
-class Ended extends Coordinated {
-  private readonly signal: Signal;
-  constructor(signal: Signal) {
-    super();
-    this.signal = signal;
-  }
-  override grant(): void {
-    this.signal.notify();
-  }
-  override fail(): void {}
-  override moved(): void {}
-}

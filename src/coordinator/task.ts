@@ -19,10 +19,10 @@
 import type { Cooperator } from "./cooperator.ts";
 import type { Coordinated } from "./coordinated.ts";
 import { effectiveDeadline, tightenDeadline } from "./deadline.ts";
-import { UsageError } from "./errors.ts";
+import { combineErrors, UsageError } from "./errors.ts";
 import { type Exit, unwrapExit } from "./exit.ts";
 import type { Frame } from "./frame.ts";
-import { KillWait, OutcomeWait } from "./join.ts";
+import { KillWait, OutcomeWait, whenEnded } from "./join.ts";
 import { requestKill } from "./kill.ts";
 import { addKillHook, type KillHook } from "./kill-hooks.ts";
 import type { Body, Operation } from "./operation.ts";
@@ -206,6 +206,20 @@ export class Task<A = unknown> extends Scope {
   /** Disposal asks for a kill and does not wait. */
   [Symbol.dispose](): void {
     this.kill("disposed");
+  }
+
+  /**
+   * Asks for a kill and waits, outside of the tree, until the whole subtree has cleaned up and ended. Rejects with
+   * what was thrown meanwhile; a task that has ended before is left as it is.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.state === ENDED) return;
+    this.kill("disposed");
+    await new Promise<void>((resolve) => whenEnded(this as Task, resolve));
+    this.observe();
+    const exit = this.outcome!;
+    if (exit.status === "failed") throw exit.error;
+    if (exit.status === "killed" && exit.errors.length > 0) throw combineErrors(exit.errors);
   }
 
   /** @internal */

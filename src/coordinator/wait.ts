@@ -20,8 +20,9 @@ import { Coordinated } from "./coordinated.ts";
 import type { Coordinator } from "./coordinator.ts";
 import { current, currentTask } from "./current.ts";
 import { InvariantError, UsageError } from "./errors.ts";
-import { notDelegated, type Operation, SUSPENDED } from "./operation.ts";
+import type { Operation } from "./operation.ts";
 import type { Scope } from "./scope.ts";
+import { notDelegated, SUSPENDED } from "./suspended.ts";
 import type { Task } from "./task.ts";
 import { BLOCKED, READY, RUNNING } from "./task-state.ts";
 

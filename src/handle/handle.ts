@@ -27,6 +27,7 @@ import { current } from "../coordinator/current.ts";
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { BusyError, UsageError } from "../coordinator/errors.ts";
 import type { Inflight } from "../coordinator/inflight.ts";
+import { Listener } from "../coordinator/listener.ts";
 import type { Operation } from "../coordinator/operation.ts";
 import type { Task } from "../coordinator/task.ts";
 import { Wait } from "../coordinator/wait.ts";
@@ -91,6 +92,26 @@ export abstract class Handle extends Wait<number> implements Inflight {
 
   /** Asks for an early end. The operation may still succeed; it is done when `pending` is false. Idempotent. */
   abstract cancel(): void;
+
+  /** Disposal cancels and does not wait. */
+  [Symbol.dispose](): void {
+    this.cancel();
+  }
+
+  /** Cancels, and waits outside of the tree until the operation is done. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cancel();
+    if (!this.pending) return;
+    const { coordinator } = this;
+    await new Promise<void>((resolve) => {
+      coordinator.enqueue(
+        new Listener(() => {
+          coordinator.release();
+          resolve();
+        }),
+      );
+    });
+  }
 
   /** @internal */
   abandon(): void {

@@ -13,6 +13,7 @@
  */
 import { Embedded } from "../coordinator/embedded-list.ts";
 import { BusyError, ClosedError, UsageError } from "../coordinator/errors.ts";
+import { Listener } from "../coordinator/listener.ts";
 import { Signal } from "../coordinator/signal.ts";
 import { CANCEL_ALL, CANCEL_FD, OP_ASYNC_CANCEL, OP_CLOSE } from "../native/layout.ts";
 import type { IoErrorDetails } from "./errno.ts";
@@ -108,6 +109,12 @@ export class Descriptor extends Embedded {
   /** Cancels what is in flight and closes, in the background: nobody waits. Harmless when it is closed. */
   [Symbol.dispose](): void {
     this.startClosing();
+  }
+
+  /** Cancels what is in flight, closes, and waits outside of the tree until it is closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.startClosing();
+    if (!closed.signaled) await new Promise<void>((resolve) => closed.waiters.push(new Listener(resolve)));
   }
 
   /** @internal */

@@ -9,7 +9,8 @@
  */
 import { current, currentTask } from "../coordinator/current.ts";
 import { CoopError, DeadlineError, UsageError } from "../coordinator/errors.ts";
-import { describeValue, notDelegated, SUSPENDED } from "../coordinator/operation.ts";
+import { describeValue } from "../coordinator/operation.ts";
+import { notDelegated, SUSPENDED } from "../coordinator/suspended.ts";
 import type { Task } from "../coordinator/task.ts";
 import { type Arm, inUse } from "../coordinator/wait.ts";
 import { DONE } from "../handle/handle.ts";

@@ -1,9 +1,9 @@
 /** Running a program in Node. */
 import type { Report } from "../coordinator/cooperator.ts";
-import { Coordinated } from "../coordinator/coordinated.ts";
 import { current } from "../coordinator/current.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import { type Exit, unwrapExit } from "../coordinator/exit.ts";
+import { whenEnded } from "../coordinator/join.ts";
 import type { Body } from "../coordinator/operation.ts";
 import type { Task } from "../coordinator/task.ts";
 import type { UringOptions } from "../io/uring-driver.ts";
@@ -63,7 +63,7 @@ export class Program<A> {
     let fault: { error: unknown } | null = null;
     let ranDry = 0;
     const over = new Promise<void>((resolve) => {
-      task.joiner = new End(resolve);
+      whenEnded(task as Task, resolve);
       host.onPanic = (error) => {
         fault = { error };
         resolve();
@@ -88,20 +88,6 @@ export class Program<A> {
     if (failed !== null) throw failed.error;
     return this.task.exit!;
   }
-}
-
-/** Tells the promise world that a task has ended. */
-class End extends Coordinated {
-  private readonly resolve: () => void;
-  constructor(resolve: () => void) {
-    super();
-    this.resolve = resolve;
-  }
-  override grant(): void {
-    this.resolve();
-  }
-  override fail(): void {}
-  override moved(): void {}
 }
 
 export interface MainOptions extends RunOptions {

@@ -2,7 +2,7 @@
 import { currentTask } from "../coordinator/current.ts";
 import { DeadlineError } from "../coordinator/errors.ts";
 import { requestKill } from "../coordinator/kill.ts";
-import { type Body, enter, type Operation, op } from "../coordinator/operation.ts";
+import { type BodyWith, enter, type Operation, op } from "../coordinator/operation.ts";
 import { CancelScope, UNWOUND } from "../coordinator/scope.ts";
 import type { Task } from "../coordinator/task.ts";
 import { type Duration, nanoseconds } from "./duration.ts";
@@ -26,7 +26,7 @@ export interface TimeLimit {
 }
 
 /** What may run under a limit: a function gets the limit, to move it. */
-export type LimitedBody<A> = Body<A> | ((limit: TimeLimit) => Operation<A>);
+export type LimitedBody<A> = Operation<A> | BodyWith<TimeLimit, A>;
 
 /** What became of a {@link moveOnAfter}. */
 export type Limited<A> =

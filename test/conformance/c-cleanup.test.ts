@@ -22,6 +22,7 @@ import {
 } from "../../src/coordinator/index.ts";
 import { killEverywhere, type Program } from "../../src/testing/kill-everywhere.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
+import { Handle as TimerHandle } from "../../src/time/handle.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
 import { checked, runChecked } from "../support/harness.ts";
@@ -1045,7 +1046,76 @@ describe("C17 disposal", () => {
     });
   });
 
-  test.todo("C17 Symbol.asyncDispose: a task has none yet; killAndWait is the awaited form");
+  test("C17 asynchronously it is a kill that waits for the whole subtree; twice is harmless", async () => {
+    const log: string[] = [];
+    const rt = new VirtualRuntime();
+    const task = rt.cooperator.spawn(function* () {
+      spawn(function* () {
+        try {
+          yield* never();
+        } finally {
+          yield* sleep(5);
+          log.push("child");
+        }
+      });
+      try {
+        yield* never();
+      } finally {
+        log.push("parent");
+      }
+    });
+    rt.settle();
+    const over = Promise.all([task[Symbol.asyncDispose](), task[Symbol.asyncDispose]()]).then(() => {
+      log.push("disposed");
+    });
+    await rt.drainAsync();
+    await over;
+    expect(log).toEqual(["child", "parent", "disposed"]);
+    expect(task.exit).toMatchObject({ status: "killed", cause: { reason: "disposed" } });
+    await task[Symbol.asyncDispose]();
+    checked(rt);
+  });
+
+  test("C17 what clean-up throws while it is disposed of asynchronously is thrown there", async () => {
+    const rt = new VirtualRuntime();
+    const failing = rt.cooperator.spawn(
+      function* () {
+        try {
+          yield* never();
+        } finally {
+          yield* sleep(1);
+          throw new Error("no luck");
+        }
+      },
+      { failure: "hold" },
+    );
+    rt.settle();
+    const over = expect(failing[Symbol.asyncDispose]()).rejects.toThrow("no luck");
+    await rt.drainAsync();
+    await over;
+    // It has ended by then: that error is told elsewhere.
+    await failing[Symbol.asyncDispose]();
+    checked(rt);
+  });
+
+  test("C17 a handle that is disposed of is cancelled; asynchronously it is waited for", async () => {
+    const rt = new VirtualRuntime();
+    const timer = new TimerHandle();
+    const idle = new TimerHandle();
+    const main = await rt.runAsync(async (self) => {
+      idle[Symbol.dispose]();
+      await idle[Symbol.asyncDispose]();
+      await self.wait(function* () {
+        timer.setup("1 hour");
+      });
+      await timer[Symbol.asyncDispose]();
+      await timer[Symbol.asyncDispose]();
+      return timer.result;
+    });
+    expect(main.result).toBe(-125);
+    expect(rt.now).toBe(0);
+    checked(rt, timer.coordinator);
+  });
 });
 
 test("C01 a group opened in clean-up is not reached by the kill that is cleaned up after", () => {

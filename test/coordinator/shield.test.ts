@@ -4,6 +4,7 @@ import {
   coordinateWithKill,
   group,
   never,
+  type Operation,
   op,
   self,
   shield,
@@ -252,8 +253,7 @@ describe("what is killed inside a shield", () => {
   });
 });
 
-test("takes what cannot be a body for what it is, and needs a task", () => {
-  expect(() => shield(function* () {})).toThrow(expect.objectContaining({ code: "COOP_NO_TASK" }));
+test("takes what cannot be a body for what it is", () => {
   runChecked(function* () {
     expect(() => shield(5 as never)).toThrow(expect.objectContaining({ code: "COOP_NOT_AN_OPERATION" }));
   });
@@ -287,4 +287,32 @@ test("wherever a kill strikes, a shield that was entered is left", () => {
   });
   expect(reach).toBe(1);
   expect(runs).toBeGreaterThan(20);
+});
+
+test("a shield that is itself the body of a timeout, a group or another shield still shields", () => {
+  const log: string[] = [];
+  const rt = new VirtualRuntime();
+  rt.run(function* () {
+    for (const [name, around] of [
+      ["timeout", (body: Operation<void>) => timeout(100, body)],
+      ["shield", (body: Operation<void>) => shield(body)],
+      ["function", (body: Operation<void>) => timeout(100, () => body)],
+      ["group", (body: Operation<void>) => group(() => body)],
+    ] as const) {
+      const task = spawn(function* () {
+        yield* around(
+          shield(function* () {
+            yield* sleep(10);
+            log.push(name);
+          }),
+        );
+        yield* sleep(1);
+        log.push("BAD");
+      });
+      yield* sleep(1);
+      expect((yield* task.killAndWait()).status).toBe("killed");
+    }
+  });
+  expect(log).toEqual(["timeout", "shield", "function", "group"]);
+  checked(rt);
 });

@@ -1,0 +1,47 @@
+/**
+ * An `AbortSignal` of a scope, for code that knows nothing of tasks: made when somebody asks for it, aborted
+ * when the scope is killed. Inside the tree nothing goes by signals. Source: seeds C-101; design D1.
+ */
+import { KilledError } from "./errors.ts";
+import { type KillCause, killedError } from "./exit.ts";
+import { addKillHook } from "./kill-hooks.ts";
+import type { Scope } from "./scope.ts";
+import { addDefer } from "./spawn.ts";
+import type { Task } from "./task.ts";
+
+const signals = new WeakMap<Scope, AbortSignal>();
+
+/** The innermost scope on the stack of `task`: what a kill that reaches the code there is aimed at, or reaches too. */
+export function innermostScope(task: Task): Scope {
+  for (let frame = task.top; frame !== null; frame = frame.below) {
+    if (frame.scope !== null) return frame.scope;
+  }
+  return task as Task;
+}
+
+/**
+ * The signal of `scope`, which lives on the stack of `task`; the same one each time. A kill aborts it with a
+ * {@link KilledError}, in the call that asks for the kill. When the task fails by itself it is aborted with that
+ * error, after its children are gone: what was started with the signal must not outlive it. A scope that ends
+ * well leaves it alone.
+ */
+export function signalOf(scope: Scope, task: Task): AbortSignal {
+  const known = signals.get(scope);
+  if (known !== undefined) return known;
+  const controller = new AbortController();
+  signals.set(scope, controller.signal);
+  const onKill = (cause: KillCause): void => controller.abort(killedError(cause, task.label, []));
+  addKillHook(scope, onKill);
+  if (scope.cause === null && !task.closed) {
+    addDefer(task, () => {
+      const errors = task.rare?.errors ?? null;
+      if (errors !== null) controller.abort(errors[0]);
+    });
+  }
+  return controller.signal;
+}
+
+/** What an abort with `reason` gives as the reason of a kill: a kill that came through a signal is itself again. */
+export function reasonOf(reason: unknown): unknown {
+  return reason instanceof KilledError ? reason.reason : reason;
+}
