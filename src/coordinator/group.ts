@@ -185,7 +185,7 @@ export const runGroup = op(function* (g: Group, body: BodyWith<any, unknown>) {
   g.host = currentTask("group()");
   let value: unknown;
   try {
-    value = yield* enter(g, groupBody(g, body as (g: Group) => Operation<unknown>), "group()");
+    value = yield* enter(g, groupBody(g, body), "group()");
   } catch (error) {
     // A child's failure that comes back through a join in the body is the same error, not a second one.
     if (!g.errors.includes(error)) g.errors.push(error);

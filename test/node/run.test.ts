@@ -143,7 +143,7 @@ describe("what is no program", () => {
     ["a number", 42, /not the number 42/],
     ["a promise", Promise.resolve(), /not a promise/],
     ["nothing", undefined, /not undefined/],
-    ["an async function", async () => {}, /the AsyncFunction/],
+    ["an async generator", async function* () {}, /the AsyncGeneratorFunction/],
     ["a plain function", () => 5, /a plain function/],
   ])("%s is refused with a typed error, and leaves nothing behind", async (_what, body, text) => {
     const listeners = process.listenerCount("beforeExit");
