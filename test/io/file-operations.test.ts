@@ -592,6 +592,15 @@ describe("large things and processes", () => {
     });
   });
 
+  test("copyFile leaves a file alone that would be copied to itself", async () => {
+    await runIo(function* () {
+      const path = written("precious");
+      linkSync(path, `${path}-again`);
+      for (const to of [path, `${path}-again`]) expect(yield* copyFile(path, to)).toBe(8);
+      expect(readFileSync(path, "utf8")).toBe("precious");
+    });
+  });
+
   test("waitProcess tells how a child has ended and leaves it to its parent", async () => {
     await runIo(function* () {
       expect(yield* failureOf(() => waitProcess(1))).toMatchObject({ code: "ECHILD", syscall: "waitid" });

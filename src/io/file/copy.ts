@@ -3,7 +3,7 @@ import { UsageError } from "../../coordinator/errors.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
 import { OP_PIPE } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor.ts";
-import { EINVAL, IoError } from "../errno.ts";
+import { EINVAL, ENOENT, IoError } from "../errno.ts";
 import { Handle } from "../handle.ts";
 import { currentIo } from "../io.ts";
 import { allocate } from "../memory.ts";
@@ -15,7 +15,7 @@ import { writeAll } from "../write.ts";
 import { openPipe, type Pipe } from "./pipe.ts";
 import { advise } from "./range.ts";
 import { splice } from "./splice.ts";
-import { stat } from "./stat.ts";
+import { type StatOptions, stat } from "./stat.ts";
 
 export interface CopyFileOptions {
   /** An open directory: where relative paths begin. */
@@ -32,7 +32,7 @@ const COPY_BYTES = 2 * 1024 * 1024;
 
 /**
  * Copies a file, with its permissions, and gives its size. The next part is read while one is written. Cut
- * short by a kill or an error, `to` holds the beginning.
+ * short by a kill or an error, `to` holds the beginning. A file is not copied to itself, by whatever name.
  *
  * @throws {IoError} with the path: `ENOENT`, `EISDIR`, `ENOSPC`, …
  */
@@ -41,7 +41,10 @@ export const copyFile: (from: Path, to: Path, options?: CopyFileOptions) => Oper
     const at = options?.at === undefined ? {} : { at: options.at };
     const source = yield* open(from, "r", at);
     try {
-      const { permissions, size } = yield* stat(source);
+      const { permissions, size, inode, device } = yield* stat(source);
+      // Opening the source itself for writing would empty it.
+      const there = options?.exclusive === true ? null : yield* statIfThere(to, at);
+      if (there !== null && there.inode === inode && there.device === device) return size;
       if (size > COPY_BYTES) yield* advise(source, { advice: "sequential" });
       const mode = options?.exclusive === true ? "wx" : "w";
       const target = yield* open(to, mode, { ...at, permissions: permissions & 0o777 });
@@ -55,6 +58,15 @@ export const copyFile: (from: Path, to: Path, options?: CopyFileOptions) => Oper
     }
   },
 );
+
+const statIfThere = op(function* statIfThere(path: Path, at: StatOptions) {
+  try {
+    return yield* stat(path, at);
+  } catch (error) {
+    if (error instanceof IoError && error.errno === -ENOENT) return null;
+    throw error;
+  }
+});
 
 /**
  * Copies what is left of `from`, from where both stand, and gives the count. When it is cut short `from` has
