@@ -32,7 +32,7 @@ function everyOrder(program: () => InterleavedProgram, large = false): void {
   const free = interleave(program, large ? { preemptions: 1 } : {});
   const disturbed = interleave(program, { kills: 1, preemptions: large ? 0 : 2 });
   expect(free.schedules).toBeGreaterThan(10);
-  expect(disturbed.schedules).toBeGreaterThan(100);
+  expect(disturbed.schedules).toBeGreaterThan(30);
 }
 
 /** What those that failed have failed with. */
@@ -74,18 +74,16 @@ test("I03 mutex: three times each with clean-up, and nobody is disturbed by anot
   everyOrder(() => {
     const mutex = new Mutex();
     let inside = 0;
-    const user = function* () {
-      for (let i = 0; i < 3; i++) {
-        yield* mutex.withLock(function* () {
-          expect(++inside).toBe(1);
-          try {
-            if (i === 0) yield* yieldNow();
-          } finally {
-            inside--;
-          }
-        });
-      }
-    };
+    const use = (pause: boolean) => () =>
+      mutex.withLock(function* () {
+        expect(++inside).toBe(1);
+        try {
+          if (pause) yield* yieldNow();
+        } finally {
+          inside--;
+        }
+      });
+    const user = [use(true), use(false), use(false)];
     return {
       tasks: [user, user, user],
       gates: [mutex.gate],
@@ -94,7 +92,7 @@ test("I03 mutex: three times each with clean-up, and nobody is disturbed by anot
         expect(mutex.statistics()).toEqual(idleMutex);
       },
     };
-  });
+  }, true);
 });
 
 test("I14 read-write lock: a writer is alone, and a broken one never hangs", () => {
@@ -140,9 +138,7 @@ test("I07, I08 semaphore: requests of different sizes, counted right between any
   everyOrder(() => {
     const semaphore = new Semaphore(3);
     const user = (...amounts: number[]) =>
-      function* () {
-        for (const amount of amounts) yield* semaphore.withPermits(amount, yieldNow());
-      };
+      amounts.map((amount) => () => semaphore.withPermits(amount, yieldNow()));
     return {
       tasks: [user(3, 1), user(2, 2), user(1, 3)],
       invariant: () => {
@@ -155,7 +151,7 @@ test("I07, I08 semaphore: requests of different sizes, counted right between any
         expect(semaphore.statistics()).toEqual({ total: 3, held: 0, free: 3, waiting: 0 });
       },
     };
-  });
+  }, true);
 });
 
 test("I13 condition: no notification is lost, and clean-up always has the lock", () => {
