@@ -158,6 +158,20 @@ export function checkBytes(value: unknown, what: string): Bytes {
   return value;
 }
 
+/** Bytes that one receive copies at most: a stream seldom has more at a time. */
+export const COPY_IN_MAX = LARGE_SIZE;
+/** Bytes that one send copies at most: it bounds what a slow peer makes this side hold. */
+export const COPY_OUT_MAX = 1024 * 1024;
+
+/**
+ * As much of `bytes` as one round of a stream should take: all, or the first `most` of what has to be copied.
+ * A block for all of them, in every round, would be quadratic.
+ */
+export function roundOf(memory: Memory, bytes: Bytes, most: number): Bytes {
+  if (bytes.byteLength <= most || memory.locate(bytes) !== COPY) return bytes;
+  return bytes.subarray(0, most);
+}
+
 /** Bytes of all `parts` together. */
 export function lengthOf(parts: readonly Bytes[]): number {
   let length = 0;

@@ -5,7 +5,7 @@ import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { ioprioOf } from "./io-priority.ts";
-import { type Bytes, checkBytes, countOfNone } from "./memory.ts";
+import { type Bytes, COPY_IN_MAX, checkBytes, countOfNone, roundOf } from "./memory.ts";
 import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
 import { keepReceived } from "./recv.ts";
 
@@ -48,7 +48,8 @@ const READ: Kind<number> = new Kind({
     if (into.byteLength === 0) return countOfNone(into, "read");
     if (position === CURRENT && file.unread !== null) return file.takeUnread(into);
     handle.streaming = position === CURRENT;
-    const address = handle.pin(into, false);
+    const part = file.exclusive ? roundOf(io.driver.memory, into, COPY_IN_MAX) : into;
+    const address = handle.pin(part, false);
     const fixed = io.fixedBuffer(into);
     if (fixed !== -1) handle.bufferIndex = fixed;
     const opcode = fixed === -1 ? OP_READ : OP_READ_FIXED;
@@ -57,7 +58,7 @@ const READ: Kind<number> = new Kind({
       opcode,
       file.number,
       address,
-      into.byteLength,
+      part.byteLength,
       position,
       0,
       ioprioOf(handle.urgency),

@@ -6,7 +6,7 @@ import { ECONNRESET, ENETRESET, EPIPE, ETIMEDOUT } from "./errno.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
-import { type Bytes, checkBytes, countOfNone } from "./memory.ts";
+import { type Bytes, COPY_IN_MAX, checkBytes, countOfNone, roundOf } from "./memory.ts";
 
 /**
  * Queues a receive and returns at once; its completion releases the handle's coordinator.
@@ -56,10 +56,11 @@ const RECV: Kind<number> = new Kind({
     if (into.byteLength === 0) return countOfNone(into, "recv");
     if (socket.unread !== null) return socket.takeUnread(into);
     if (socket.readError !== 0) return socket.readError;
-    const address = handle.pin(into, false);
+    const part = roundOf(io.driver.memory, into, COPY_IN_MAX);
+    const address = handle.pin(part, false);
     // Where nothing is there yet the kernel is spared a first try that would fail.
     const ioprio = socket.hasMore ? 0 : RECVSEND_POLL_FIRST;
-    io.driver.submit(handle, OP_RECV, socket.number, address, into.byteLength, 0, 0, ioprio, 0);
+    io.driver.submit(handle, OP_RECV, socket.number, address, part.byteLength, 0, 0, ioprio, 0);
     if (socket.exclusive) socket.reader = handle;
     return QUEUED;
   },

@@ -5,7 +5,7 @@ import type { Descriptor } from "./descriptor.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
-import { type Bytes, checkBytes, countOfNone } from "./memory.ts";
+import { type Bytes, COPY_OUT_MAX, checkBytes, countOfNone, roundOf } from "./memory.ts";
 
 /**
  * Queues a send and returns at once; its completion releases the handle's coordinator. The result is the
@@ -64,8 +64,9 @@ function queueSend(io: Io, handle: Handle, socket: Descriptor, bytes: Bytes, fla
   if (socket.writer !== null && socket.writer !== handle) throw socket.busy("send", "writer");
   if (socket.brokenAt !== -1) socket.checkWritable("send");
   if (bytes.byteLength === 0) return countOfNone(bytes, "send");
-  const address = handle.pin(bytes, true);
-  io.driver.submit(handle, OP_SEND, socket.number, address, bytes.byteLength, 0, MSG_NOSIGNAL | flags, 0, 0);
+  const part = roundOf(io.driver.memory, bytes, COPY_OUT_MAX);
+  const address = handle.pin(part, true);
+  io.driver.submit(handle, OP_SEND, socket.number, address, part.byteLength, 0, MSG_NOSIGNAL | flags, 0, 0);
   if (socket.exclusive) socket.writer = handle;
   return QUEUED;
 }
