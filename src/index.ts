@@ -37,6 +37,7 @@ export {
   race,
   Signal,
   type SpawnOptions,
+  StallError,
   StuckError,
   self,
   shield,

@@ -206,6 +206,10 @@ class ResultWait<A> extends Wait<A> {
   override describe(): string {
     return this.continuation.describe();
   }
+  override awaitedTasks(): readonly Task[] {
+    const owner = this.continuation.coordinator?.owner ?? null;
+    return owner === null ? [] : [owner];
+  }
   protected override begin(task: Task): boolean {
     this.continuation.cooperator.checkThread(task.cooperator);
     if (!this.continuation.pending) return true;

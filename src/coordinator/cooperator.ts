@@ -7,8 +7,10 @@
 import { CALLBACKS_PER_TURN_MAX, type Callback, Callbacks, type PostOptions } from "./callbacks.ts";
 import { checkCallback } from "./continuation.ts";
 import { current } from "./current.ts";
-import { ClosedError, InvariantError, UsageError } from "./errors.ts";
+import { dumpTree } from "./dump.ts";
+import { ClosedError, fault, InvariantError, UsageError } from "./errors.ts";
 import { hurryTree } from "./hurry.ts";
+import { checkInstrument, type Instrument, Probe, StallDetector } from "./instrument.ts";
 import { requestKill } from "./kill.ts";
 import type { Body } from "./operation.ts";
 import { type Chooser, RunQueue } from "./run-queue.ts";
@@ -21,7 +23,7 @@ import type { Timers } from "./timers.ts";
 
 /** Something that went wrong and that no task can be told of. */
 export interface Report {
-  readonly kind: "failure" | "kill-overridden" | "stuck" | "hook" | "callback";
+  readonly kind: "failure" | "kill-overridden" | "stuck" | "hook" | "callback" | "stall";
   /** The task it is about; null for a callback that belongs to none. */
   readonly task: Task | null;
   /** The place, in words, where it is known. */
@@ -55,6 +57,8 @@ export interface CooperatorOptions {
   readonly report?: (report: Report) => void;
   /** Monotonic nanoseconds; default: `performance.now()`. */
   readonly now?: () => number;
+  /** Reports every step that takes longer than this, in milliseconds. Default: nobody looks. */
+  readonly stallAfter?: number;
   /** Picks among the ready tasks of one priority, instead of first come, first served; for tests. */
   readonly chooser?: Chooser | null;
 }
@@ -116,6 +120,8 @@ export class Cooperator {
   driver: Driver | null = null;
   /** @internal How to open one; null where there is no io. */
   openDriver: (() => Driver) | null = null;
+  /** @internal Tools that listen; null where there are none. */
+  probe: Probe | null = null;
   /** @internal Called before each step, for tests. */
   onStep: (() => void) | null = null;
   /** What is posted or due; null until the first. */
@@ -139,8 +145,33 @@ export class Cooperator {
     this.host = options.host;
     this.name = options.name ?? "cooperator";
     this.reporter = options.report ?? reportToConsole;
+    const { stallAfter } = options;
+    if (stallAfter !== undefined && !(stallAfter > 0)) {
+      throw new UsageError("COOP_DURATION", "stallAfter is a time in milliseconds above 0");
+    }
     this.now = options.now ?? (() => performance.now() * 1e6);
     this.queue = new RunQueue(options.chooser ?? null);
+    if (stallAfter !== undefined) this.needProbe().add(new StallDetector(this, stallAfter * 1e6));
+  }
+
+  /**
+   * Installs hooks for a tool. While any is installed, dumps also say how long a task has been waiting.
+   *
+   * @returns takes it off again.
+   * @example
+   * const off = self().cooperator.instrument({ spawned: (task) => console.log(task.label) });
+   */
+  instrument(instrument: Instrument): () => void {
+    checkInstrument(instrument);
+    const probe = this.needProbe();
+    probe.since ??= new WeakMap();
+    const installed = probe.add(instrument);
+    return () => probe.remove(installed);
+  }
+
+  private needProbe(): Probe {
+    this.probe ??= new Probe(this);
+    return this.probe;
   }
 
   /** Spawns a task that has no parent. */
@@ -193,11 +224,13 @@ export class Cooperator {
     this.inTurn = true;
     this.turnRequested = false;
     this.counts.turns++;
+    fault.first = null;
     const outer = current.task;
     try {
       if (this.callbacks !== null) this.runCallbacks(CALLBACKS_PER_TURN_MAX, BATCH_TIME_MAX_NS);
       this.runBatch();
       current.task = null;
+      if (fault.first !== null) throw fault.first;
       if (this.timers !== null) this.timers.expire();
       if (this.driver !== null) this.driver.flush();
     } catch (error) {
@@ -273,7 +306,8 @@ export class Cooperator {
       const task = queue.shift();
       if (task === null) return;
       counts.steps++;
-      step(task);
+      if (this.probe === null) step(task);
+      else this.probe.step(task);
       if (steps % CLOCK_STRIDE !== 0) continue;
       const now = this.now();
       if (end === 0) end = now + BATCH_TIME_MAX_NS;
@@ -292,6 +326,7 @@ export class Cooperator {
 
   /** @internal A task that has just been made is ready for the first time. */
   admit(task: Task): void {
+    if (this.probe !== null) this.probe.spawned(task);
     task.state = READY;
     this.queue.push(task);
     if (!this.inTurn) this.wantTurn();
@@ -366,9 +401,15 @@ export class Cooperator {
   }
 
   private stop(error: unknown): void {
-    this.broken =
+    const broken =
       error instanceof InvariantError ? error : new InvariantError("the scheduler failed", { cause: error });
-    this.host.panic(this.broken);
+    this.broken = broken;
+    try {
+      Object.defineProperty(broken, "dump", { value: dumpTree(this.tasks()), enumerable: true });
+    } catch {
+      // A tree that is broken may not be printable; the error itself matters more.
+    }
+    this.host.panic(broken);
   }
 }
 
@@ -382,6 +423,8 @@ function reportToConsole(report: Report): void {
           ? "did not stop in time"
           : report.kind === "callback"
             ? `ran a callback that threw (${report.where})`
-            : "called a hook that threw";
+            : report.kind === "stall"
+              ? "kept others from running"
+              : "called a hook that threw";
   console.error(`cooperator: ${report.task?.label ?? "the loop"} ${what}:`, report.error);
 }

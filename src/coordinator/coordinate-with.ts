@@ -125,6 +125,11 @@ class MultiWait extends Wait<CoordinationResult> {
     return `first of ${this.targets.map((target) => target.name).join(", ")}`;
   }
 
+  override awaitedTasks(): readonly Task[] {
+    const owners = this.targets.map((target) => (target instanceof Coordinator ? target.owner : null));
+    return owners.filter((owner) => owner !== null);
+  }
+
   protected override begin(task: Task): boolean {
     this.immediate = null;
     if (this.mode === "observe" && task.doomed !== null) {

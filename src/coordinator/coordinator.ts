@@ -221,6 +221,11 @@ export abstract class Acquisition<A> extends Wait<A> {
     return false;
   }
 
+  override awaitedTasks(): readonly Task[] {
+    const { owner } = this.coordinator;
+    return owner === null ? [] : [owner];
+  }
+
   /** Throws when the owner ended without releasing it. */
   protected checkAcquired(): void {
     if (this.failure === null) return;

@@ -6,6 +6,8 @@
  * package are loaded in one process.
  */
 
+import type { Task } from "./task.ts";
+
 const brandOf = (name: string): symbol => Symbol.for(`cooperator.${name}`);
 
 /** Base of all errors of this library; catch it to tell them from your own. */
@@ -34,6 +36,8 @@ export class UsageError extends CoopError {
 /** A bug in this library, or memory it relies on was overwritten. The runtime stops rather than limp on. */
 export class InvariantError extends CoopError {
   static override readonly brand = "InvariantError";
+  /** The tree when the runtime stopped; absent from an error that has not stopped one. */
+  declare readonly dump?: string;
   constructor(message: string, options?: ErrorOptions) {
     super("COOP_INVARIANT", message, options);
   }
@@ -82,8 +86,20 @@ export class UnsupportedError extends CoopError {
 /** Every task is blocked and nothing that could wake one is pending. */
 export class DeadlockError extends CoopError {
   static override readonly brand = "DeadlockError";
-  constructor(message: string, options?: ErrorOptions) {
+  /** Tasks of which each waits for the next and the last for the first; empty where no cycle is known. */
+  declare readonly cycle: readonly Task[];
+  constructor(message: string, options?: ErrorOptions & { readonly cycle?: readonly Task[] }) {
     super("COOP_DEADLOCK", message, options);
+    // Not enumerable: the message names them, and whoever prints the error does not want the tasks' insides.
+    Object.defineProperty(this, "cycle", { value: options?.cycle ?? [] });
+  }
+}
+
+/** A task ran for too long without letting others run. Only reported, never thrown. */
+export class StallError extends CoopError {
+  static override readonly brand = "StallError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("COOP_STALL", message, options);
   }
 }
 
@@ -130,11 +146,22 @@ brand(
   DeadlockError,
   KilledError,
   StuckError,
+  StallError,
 );
+
+/** @internal The first broken rule since the turn began: code that catches the error cannot hide it. */
+export const fault: { first: InvariantError | null } = { first: null };
+
+/** @internal The error for a broken rule, to be thrown: it stops the runtime, whoever catches it. */
+export function violation(message: string, options?: ErrorOptions): InvariantError {
+  const error = new InvariantError(`${message} (a bug in cooperator, please report it)`, options);
+  fault.first ??= error;
+  return error;
+}
 
 /** Stops the runtime when an internal rule is broken; cheap enough to stay on in production. */
 export function invariant(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new InvariantError(`${message} (a bug in cooperator, please report it)`);
+  if (!condition) throw violation(message);
 }
 
 /**

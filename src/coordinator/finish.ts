@@ -109,6 +109,9 @@ export class Drain extends Wait<void> {
     const { scope } = this;
     return scope.live > 0 ? `end of ${scope.live} children` : "operations in flight";
   }
+  override awaitedTasks(): readonly Task[] {
+    return this.scope.children === null ? [] : [...this.scope.children];
+  }
   protected override begin(): boolean {
     return this.done();
   }
@@ -147,6 +150,7 @@ export function finishTask(task: Task, value: unknown): void {
   if (rare !== null && rare.expiry !== null) rare.expiry.disarm();
   if (exit.status !== "done") tellOwner(task, exit);
   owner.release(task);
+  if (cooperator.probe !== null) cooperator.probe.ended(task);
   const { joiner } = task;
   if (joiner === null) return;
   task.joiner = null;

@@ -31,6 +31,7 @@ export {
 } from "./coordinate-with.ts";
 export { Coordinated } from "./coordinated.ts";
 export { Coordinator } from "./coordinator.ts";
+export { findCycle } from "./deadlock.ts";
 export { callChain, describeTask, dumpTree } from "./dump.ts";
 export { Embedded, EmbeddedList } from "./embedded-list.ts";
 export {
@@ -42,17 +43,20 @@ export {
   DeadlockError,
   InvariantError,
   KilledError,
+  StallError,
   StuckError,
   UnsupportedError,
   UsageError,
 } from "./errors.ts";
 export type { Exit, KillCause } from "./exit.ts";
 export { type FailureHandler, type Group, type GroupOptions, group } from "./group.ts";
+export type { Instrument } from "./instrument.ts";
 export { type KillHook, onKill } from "./kill-hooks.ts";
 export { type Body, type BodyWith, type Operation, op } from "./operation.ts";
-export { never, shield, yieldNow } from "./primitives.ts";
+export { never, yieldNow } from "./primitives.ts";
 export { type Chooser, HIGH, LOW, NORMAL, type Priority } from "./run-queue.ts";
 export type { Deferred } from "./scope.ts";
+export { type Shield, shield } from "./shield.ts";
 export { Signal } from "./signal.ts";
 export { defer, type SpawnOptions, self, spawn } from "./spawn.ts";
 export { type Spawner, type SpawnReadyOptions, type Started, spawnReady } from "./spawn-ready.ts";

@@ -42,6 +42,10 @@ export class OutcomeWait<A, R> extends Wait<R> {
     return `end of ${this.target.label}`;
   }
 
+  override awaitedTasks(): readonly Task[] {
+    return [this.target as Task];
+  }
+
   protected override begin(task: Task): boolean {
     const target = this.target;
     target.cooperator.checkThread(task.cooperator);

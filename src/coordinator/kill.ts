@@ -8,7 +8,7 @@ import { runKillHooks } from "./kill-hooks.ts";
 import type { Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
 import { BLOCKED, DRAINING, ENDED } from "./task-state.ts";
-import { findDoomed, reachedScopes } from "./unwind.ts";
+import { doomedFrom, findDoomed, reachedScopes } from "./unwind.ts";
 
 export interface KillDetails {
   readonly origin?: string;
@@ -39,6 +39,13 @@ function wake(marked: readonly Scope[]): void {
   for (let i = marked.length - 1; i >= 0; i--) {
     const scope = marked[i]!;
     if (scope.rare !== null && scope.rare.killHooks !== null) runKillHooks(scope, scope.cause!);
+  }
+  const probe = marked.length === 0 ? null : marked[0]!.host!.cooperator.probe;
+  if (probe !== null) {
+    for (let i = marked.length - 1; i >= 0; i--) {
+      const scope = marked[i]!;
+      if (scope.host === scope) probe.killed(scope.host, scope.cause!);
+    }
   }
   for (let i = marked.length - 1; i >= 0; i--) meet(marked[i]!.host!);
 }
@@ -94,6 +101,22 @@ function mark(scope: Scope, cause: KillCause, order: Scope[]): void {
 
 function youngest(scope: Scope): Task | null {
   return scope.children === null ? null : scope.children.last;
+}
+
+/**
+ * A shield has been lifted: a kill that it kept away goes on to what is inside of it, and meets the task.
+ */
+export function unshielded(shield: Scope): void {
+  const task = shield.host!;
+  let base = task.top;
+  while (base !== null && base.scope !== shield) base = base.below;
+  const killed = base === null ? null : doomedFrom(task, base.below);
+  if (killed === null) return;
+  const { reason, origin, failure } = killed.cause!;
+  const inside: Scope[] = [];
+  reachedScopes(task, shield, inside);
+  for (const scope of inside) requestKill(scope, reason, { failure, ...(origin === null ? {} : { origin }) });
+  meet(task);
 }
 
 /** Lets the kill meet the task where it is: ends its wait if that is killable, else it waits its turn. */

@@ -1,6 +1,5 @@
 /** The small operations of the kernel. */
-import { type Body, enter, type Operation } from "./operation.ts";
-import { ShieldScope } from "./scope.ts";
+import type { Operation } from "./operation.ts";
 import type { Task } from "./task.ts";
 import { Wait } from "./wait.ts";
 
@@ -49,13 +48,4 @@ class Never extends Wait<never> {
   override abort(): boolean {
     return true;
   }
-}
-
-/**
- * Runs `body` to its end before a kill from outside is delivered: for clean-up and for steps that must not
- * be cut in half. The kill meets the task at its first wait after the shield. Only clean-up that overruns the
- * time it was given (`killAndWait` with `within`) is cut short in a shield as well.
- */
-export function shield<A>(body: Body<A>): Operation<A> {
-  return enter(new ShieldScope(), body, "shield()");
 }

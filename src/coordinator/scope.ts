@@ -99,10 +99,12 @@ export abstract class Scope extends Embedded {
   }
 }
 
-/** Keeps kills from outside away until it is left. */
+/** Keeps kills from outside away until it is left, or lifted. */
 export class ShieldScope extends Scope {
+  /** @internal How often it has been lifted and not put back. */
+  lifted = 0;
   override get shields(): boolean {
-    return true;
+    return this.lifted === 0;
   }
   override childFailed(): void {}
 }

@@ -112,6 +112,7 @@ function startAs(task: Task, options: SpawnOptions): void {
   }
   if (options.failure !== undefined) task.failure = options.failure;
   if (options.priority !== undefined) task.priority = options.priority;
+  if (task.cooperator.probe !== null) task.cooperator.probe.spawned(task);
   if (options.deadline !== undefined) tightenDeadline(task, options.deadline);
   start(task.cooperator, task, options.start ?? "queued");
 }
@@ -127,7 +128,8 @@ function start(cooperator: Cooperator, task: Task, when: "queued" | "next" | "no
     const spawner = current.task;
     nowDepth++;
     try {
-      step(task);
+      if (cooperator.probe === null) step(task);
+      else cooperator.probe.step(task);
     } finally {
       nowDepth--;
       current.task = spawner;

@@ -3,7 +3,7 @@
  * ends. Everything that is hot is in {@link step}; what a kill, a scope or an error needs is below it.
  */
 import { current } from "./current.ts";
-import { combineErrors, StuckError, UsageError } from "./errors.ts";
+import { combineErrors, fault, StuckError, UsageError } from "./errors.ts";
 import { bodyEnded, finishTask } from "./finish.ts";
 import { CLEANUP_WAITS_MAX, Frame, REDELIVERIES_MAX } from "./frame.ts";
 import { meetAgain } from "./kill.ts";
@@ -47,6 +47,7 @@ export function step(task: Task): void {
       else if (frame.native) result = generatorNext.call(frame.gen, value);
       else result = frame.gen.next(value);
     } catch (error) {
+      if (fault.first !== null) throw fault.first;
       current.call = null;
       mode = frameEnded(task, frame, true, error);
       if (mode === STOP) return;

@@ -5,13 +5,19 @@
  * scope's base. Two things on the stack keep outer kills away: a shield, and a frame that is already being
  * unwound (its `finally` blocks are clean-up and run to their end).
  */
+import type { Frame } from "./frame.ts";
 import type { Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
 
 /** The outermost killed scope whose kill may be delivered now, or null. */
 export function findDoomed(task: Task): Scope | null {
+  return doomedFrom(task, task.top);
+}
+
+/** @internal The same as seen from further down the stack. */
+export function doomedFrom(task: Task, top: Frame | null): Scope | null {
   let found: Scope | null = null;
-  for (let frame = task.top; frame !== null; frame = frame.below) {
+  for (let frame = top; frame !== null; frame = frame.below) {
     if (frame.unwinding !== null) return found;
     const scope = frame.scope;
     if (scope === null) continue;

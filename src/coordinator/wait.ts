@@ -19,12 +19,14 @@
 import { Coordinated } from "./coordinated.ts";
 import type { Coordinator } from "./coordinator.ts";
 import { current, currentTask } from "./current.ts";
-import { InvariantError, UsageError } from "./errors.ts";
+import { UsageError, violation } from "./errors.ts";
 import type { Operation } from "./operation.ts";
 import type { Scope } from "./scope.ts";
 import { notDelegated, SUSPENDED } from "./suspended.ts";
 import type { Task } from "./task.ts";
 import { BLOCKED, READY, RUNNING } from "./task-state.ts";
+
+const NOBODY: readonly Task[] = Object.freeze([]);
 
 /** What a kill does to a task that waits here. */
 export type KillMode =
@@ -78,6 +80,11 @@ export abstract class Wait<A> extends Coordinated implements Arm<A>, Iterator<un
   abstract abort(): boolean;
   /** The wait was satisfied and the kill won all the same: hand back what it was given. */
   rollback(): void {}
+
+  /** Tasks that have to do something before this wait can end, as far as it knows: for reports of deadlocks. */
+  awaitedTasks(): readonly Task[] {
+    return NOBODY;
+  }
 
   [Symbol.iterator](): Iterator<unknown, A, unknown> {
     return this;
@@ -195,7 +202,7 @@ export abstract class Wait<A> extends Coordinated implements Arm<A>, Iterator<un
 
   /** @internal Only coordinators fail their waiters; the waits that queue on one override this. */
   override fail(error: unknown): void {
-    throw new InvariantError(`${this.describe()} cannot fail`, { cause: error });
+    throw violation(`${this.describe()} cannot fail`, { cause: error });
   }
 
   /** @internal */

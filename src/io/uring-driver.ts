@@ -5,7 +5,7 @@
  * `user_data` is `index | kind << 28` and the generation: a completion that comes late can never reach
  * another operation.
  */
-import { InvariantError, UsageError } from "../coordinator/errors.ts";
+import { UsageError, violation } from "../coordinator/errors.ts";
 import { Slab } from "../handle/slab.ts";
 import { loadBinding, type NativeBinding, type NativeRing, openRing } from "../native/binding.ts";
 import * as abi from "../native/layout.ts";
@@ -363,7 +363,7 @@ export class UringDriver implements IoDriver, Alarm {
     if (taken >= 0) this.queued -= taken;
     else if (taken === -EAGAIN || taken === -EBUSY || taken === -EINTR || taken === -ENOMEM)
       this.retryCount++;
-    else throw new InvariantError(`io_uring_enter failed with errno ${-taken}`);
+    else throw violation(`io_uring_enter failed with errno ${-taken}`);
     return this.reap();
   }
 

@@ -7,8 +7,8 @@
  * Source: design D7, D9.
  */
 import { Cooperator, type Host, type Report } from "../coordinator/cooperator.ts";
-import { dumpTree } from "../coordinator/dump.ts";
-import { DeadlockError, UnsupportedError } from "../coordinator/errors.ts";
+import { deadlockError } from "../coordinator/deadlock.ts";
+import { type DeadlockError, UnsupportedError } from "../coordinator/errors.ts";
 import { meetAgain } from "../coordinator/kill.ts";
 import { allTasks } from "../coordinator/walk.ts";
 import { ioOf } from "../io/io.ts";
@@ -23,6 +23,8 @@ const TIMEOUT_MAX_MS = 0x7fff_ffff;
 export interface NodeHostOptions {
   readonly name?: string;
   readonly report?: (report: Report) => void;
+  /** Reports every step that takes longer than this, in milliseconds. */
+  readonly stallAfter?: number;
   /** Sizes of the ring and what may be done on it. */
   readonly ring?: UringOptions;
 }
@@ -64,6 +66,7 @@ export class NodeHost implements Host, Alarm {
       host: this,
       ...(options?.name === undefined ? {} : { name: options.name }),
       ...(options?.report === undefined ? {} : { report: options.report }),
+      ...(options?.stallAfter === undefined ? {} : { stallAfter: options.stallAfter }),
     });
     this.cooperator = cooperator;
     this.ringOptions = options?.ring;
@@ -210,8 +213,6 @@ export class NodeHost implements Host, Alarm {
       this.vigil ??= setInterval(() => {}, TIMEOUT_MAX_MS);
       return;
     }
-    this.onDeadlock(
-      new DeadlockError(`every task is blocked and nothing can wake one:\n${dumpTree(cooperator.tasks())}`),
-    );
+    this.onDeadlock(deadlockError(cooperator));
   }
 }

@@ -7,14 +7,16 @@ import { whenEnded } from "../coordinator/join.ts";
 import type { Body } from "../coordinator/operation.ts";
 import type { Task } from "../coordinator/task.ts";
 import type { UringOptions } from "../io/uring-driver.ts";
-import { nanoseconds } from "../time/duration.ts";
-import { NodeHost } from "./host.ts";
+import { type Duration, nanoseconds } from "../time/duration.ts";
+import { NodeHost, type NodeHostOptions } from "./host.ts";
 
 export interface RunOptions {
   /** Name of the first task. Default: that of the operation. */
   readonly name?: string;
   /** Gets what no task can be told: a failure nobody joined, a kill that was overridden. Default: stderr. */
   readonly report?: (report: Report) => void;
+  /** Reports every step that takes longer than this: `"50 millis"`, or milliseconds. Default: nobody looks. */
+  readonly stallAfter?: Duration;
   /** Sizes of the ring and what may be done on it. The defaults suit nearly every program. */
   readonly ring?: UringOptions;
 }
@@ -46,7 +48,7 @@ export class Program<A> {
         "a task cannot start a program, which nothing would end with it: spawn() a child instead",
       );
     }
-    const host = new NodeHost(options);
+    const host = new NodeHost(hostOptions(options));
     let task: Task<A>;
     try {
       task = host.cooperator.spawn(body, {
@@ -88,6 +90,13 @@ export class Program<A> {
     if (failed !== null) throw failed.error;
     return this.task.exit!;
   }
+}
+
+function hostOptions(options: RunOptions | undefined): NodeHostOptions | undefined {
+  const stallAfter = options?.stallAfter;
+  return stallAfter === undefined
+    ? (options as NodeHostOptions)
+    : { ...options, stallAfter: nanoseconds(stallAfter) / 1e6 };
 }
 
 export interface MainOptions extends RunOptions {

@@ -91,6 +91,10 @@ class Select extends Wait<unknown> {
     return `first of ${this.arms.map((arm, i) => `${this.keys[i]}: ${arm.describe()}`).join(", ")}`;
   }
 
+  override awaitedTasks(): readonly Task[] {
+    return this.arms.flatMap((arm) => arm.waiter?.awaitedTasks() ?? []);
+  }
+
   protected override begin(task: Task): boolean {
     this.reset(task);
     const { length } = this.arms;

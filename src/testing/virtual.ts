@@ -3,8 +3,7 @@
  * are blocked. Nothing sleeps, and a run is the same every time.
  */
 import { Cooperator, type CooperatorStatistics, type Report } from "../coordinator/cooperator.ts";
-import { dumpTree } from "../coordinator/dump.ts";
-import { DeadlockError } from "../coordinator/errors.ts";
+import { deadlockError } from "../coordinator/deadlock.ts";
 import { meetAgain } from "../coordinator/kill.ts";
 import type { Body } from "../coordinator/operation.ts";
 import type { Chooser } from "../coordinator/run-queue.ts";
@@ -22,6 +21,8 @@ export interface VirtualOptions {
   readonly seed?: number | null;
   /** Keep the ids of the tasks in the order of their steps, in `trace`. Default false. */
   readonly trace?: boolean;
+  /** Reports every step in which the clock moves by more than this, in milliseconds. */
+  readonly stallAfter?: number;
 }
 
 /**
@@ -58,6 +59,7 @@ export class VirtualRuntime {
       name: "virtual",
       report: (report) => this.reports.push(report),
       now: () => this.time,
+      ...(options?.stallAfter === undefined ? {} : { stallAfter: options.stallAfter }),
       chooser: this.seed === null && !traced ? this.chooser() : new Order(this.seed, traced ? trace : null),
     });
     this.timers = new TimerQueue(this.cooperator, { arm() {}, disarm() {} });
@@ -156,7 +158,7 @@ export class VirtualRuntime {
 
   private checkEnded(): void {
     if (this.cooperator.live === 0) return;
-    throw new DeadlockError(`every task is blocked:\n${dumpTree(this.cooperator.tasks())}`);
+    throw deadlockError(this.cooperator);
   }
 
   statistics(): CooperatorStatistics {

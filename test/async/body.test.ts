@@ -421,7 +421,7 @@ describe("a kill", () => {
     const rt = new VirtualRuntime();
     const child = rt.cooperator.spawn(async (self) => {
       await self.wait(
-        shield(async (inner) => {
+        shield(async (_, inner) => {
           await inner.wait(sleep(5));
           log.push("whole");
         }),

@@ -229,7 +229,7 @@ describe("C03 a finally that suspends forever", () => {
     );
     rt.settle();
     expect(dumpTree(rt.cooperator.tasks())).toBe(
-      "main#1: wait for end of stuck#2\n  stuck#2 (killed): wait for acquire of goodbye in stuck",
+      "main#1: wait for end of stuck#2\n  stuck#2 (killed: stop): wait for acquire of goodbye in stuck",
     );
     expect(log).toEqual(["began"]);
     rt.drain();

@@ -112,7 +112,7 @@ test("shows children of groups, also of one that is closing", () => {
   rt.cooperator.kill("the test is over");
   rt.settle();
   expect(dumpTree(rt.cooperator.tasks())).toMatch(
-    /^main#1 \(killed\): draining.*\n {2}member#3 \(killed\): wait for sleep of 10 ms$/,
+    /^main#1 \(killed: the test is over\): draining.*\n {2}member#3 \(killed: the test is over\): wait for sleep of 10 ms$/,
   );
   finish(rt);
 });

@@ -13,7 +13,7 @@ import {
 } from "../../src/coordinator/index.ts";
 import { killEverywhere } from "../../src/testing/kill-everywhere.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
-import { sleep } from "../../src/time/sleep.ts";
+import { now, sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
 import { checked, runChecked } from "../support/harness.ts";
 
@@ -315,4 +315,27 @@ test("a shield that is itself the body of a timeout, a group or another shield s
   });
   expect(log).toEqual(["timeout", "shield", "function", "group"]);
   checked(rt);
+});
+
+test("a shield that is itself the body of a spawn, a timeout, a group or another shield holds", () => {
+  const section = function* () {
+    yield* sleep(10);
+  };
+  for (const make of [
+    () => () => shield(section),
+    () => shield(section),
+    () => timeout(1, shield(section)),
+    () => timeout(1, () => shield(section)),
+    () => group(() => shield(section)),
+    () => shield(() => shield(section)),
+    () => shield(shield(section)),
+  ]) {
+    runChecked(function* () {
+      const task = spawn(make(), { failure: "hold" });
+      yield* sleep(2);
+      task.kill();
+      yield* task.settled();
+      expect(now()).toBe(10);
+    });
+  }
 });

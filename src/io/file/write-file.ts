@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
-import { shield } from "../../coordinator/primitives.ts";
+import { shield } from "../../coordinator/shield.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { ENOENT, IoError } from "../errno.ts";
 import { fsync } from "../fsync.ts";
