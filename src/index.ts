@@ -45,6 +45,8 @@ export {
   spawnReady,
   type Task,
   TaskLocal,
+  type TaskTrace,
+  traceOf,
   UnsupportedError,
   UsageError,
   yieldNow,

@@ -17,7 +17,14 @@ import type { Task } from "./task.ts";
 export type Branches = readonly Body<unknown>[] | Readonly<Record<string, Body<unknown>>>;
 
 /** What a branch gives. */
-export type ValueOf<B> = B extends Operation<infer A> ? A : B extends () => Operation<infer A> ? A : never;
+export type ValueOf<B> =
+  B extends Operation<infer A>
+    ? A
+    : B extends (self: any) => Operation<infer A>
+      ? A
+      : B extends (self: any) => PromiseLike<infer A>
+        ? A
+        : never;
 
 /** For each branch what it gives, in the same shape. */
 export type ValuesOf<B extends Branches> = { -readonly [K in keyof B]: ValueOf<B[K]> };

@@ -16,6 +16,7 @@ import type { Contended, Rare } from "./rare.ts";
 import { CancelScope, type Deferred, type Scope, ShieldScope } from "./scope.ts";
 import type { Task } from "./task.ts";
 import { ENDED } from "./task-state.ts";
+import { noteExit } from "./trace.ts";
 import { Wait } from "./wait.ts";
 
 const NO_ERRORS: readonly unknown[] = Object.freeze([]);
@@ -163,6 +164,7 @@ function exitOf(task: Task, value: unknown): Exit<unknown> {
   const { cause, rare } = task;
   const errors = rare === null ? null : rare.errors;
   if (errors !== null && (rare!.ownFailure || cause === null || cause.failure)) {
+    for (const error of errors) noteExit(task, error);
     return { status: "failed", error: combineErrors(errors) };
   }
   if (cause !== null) return { status: "killed", cause, errors: errors ?? NO_ERRORS };

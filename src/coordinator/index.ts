@@ -63,5 +63,6 @@ export { type Spawner, type SpawnReadyOptions, type Started, spawnReady } from "
 export type { FailureMode, KillOptions, Task } from "./task.ts";
 export { TaskLocal } from "./task-local.ts";
 export type { Timeout, Timers } from "./timers.ts";
+export { type TaskTrace, type TracedTask, traceOf } from "./trace.ts";
 export { type KillMode, Wait } from "./wait.ts";
 export { childrenOf } from "./walk.ts";

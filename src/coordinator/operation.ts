@@ -153,23 +153,8 @@ export function op<This, Args extends readonly unknown[], A>(
 /** Generator objects that already belong to a task: a second owner would step on the first. */
 const adopted = new WeakSet<object>();
 
-/** @internal Takes the iterator of whatever may serve as a body, or throws a typed error naming it. */
-export function takeIterator<A>(
-  body: Body<A> | BodyWith<any, A>,
-  what: string,
-  argument?: unknown,
-): Iterator<unknown, A, unknown> {
-  if (body instanceof Call) return body.take() as Iterator<unknown, A, unknown>;
-  if (typeof body === "function") {
-    if (isAsync(body, argument)) return new AsyncBody(body, what, argument) as Iterator<any, A>;
-    const made: unknown = (body as (argument: unknown) => unknown)(argument);
-    if (made instanceof Call) return made.take() as Iterator<unknown, A, unknown>;
-    if (isThenable(made)) return AsyncBody.of(made) as Iterator<any, A>;
-    if (!isIterable(made) || typeof (made as { next?: unknown }).next !== "function") {
-      throw notAnOperation(body, what);
-    }
-    return guarded(made as unknown as Iterator<unknown, A, unknown>);
-  }
+/** The iterator of an operation that is no call, or a typed error naming what it is. */
+function takeIterator<A>(body: Operation<A>, what: string): Iterator<unknown, A, unknown> {
   if (!isIterable(body)) throw notAnOperation(body, what);
   const iterator = body[Symbol.iterator]();
   if (typeof iterator?.next !== "function") throw notAnOperation(body, what);
@@ -236,15 +221,30 @@ export function notAnOperation(value: unknown, what: string): UsageError {
 }
 
 /**
- * @internal An operation that runs `body` in its own frame, inside `scope` when one is given. A body that is a
- * function gets `argument`.
+ * @internal A call that runs `body` in its own frame, inside `scope` when one is given. A body that is a
+ * function gets `argument`. Whatever cannot serve as a body is a typed error that names it.
  */
 export function enter<A>(
   scope: Scope | null,
   body: Body<A> | BodyWith<any, A>,
   what: string,
   argument?: unknown,
-): Operation<A> {
-  const fn = body instanceof Call ? body.fn : (body as { readonly name: string });
-  return new Call(takeIterator(body, what, argument), scope, fn, false);
+): Call<A> {
+  if (body instanceof Call) return new Call<A>(body.take(), scope, body.fn, body.native);
+  if (typeof body !== "function") return new Call(takeIterator(body, what), scope, null, false);
+  if (isAsync(body, argument)) {
+    return new Call(new AsyncBody(body, what, argument) as Iterator<any, A>, scope, body, false);
+  }
+  const made: unknown = (body as (argument: unknown) => unknown)(argument);
+  // What a function written in place makes has a name more often than the function.
+  if (made instanceof Call) return new Call<A>(made.take(), scope, made.fn, made.native);
+  return new Call(iteratorMade<A>(made, body, what), scope, body, false);
+}
+
+function iteratorMade<A>(made: unknown, body: unknown, what: string): Iterator<unknown, A, unknown> {
+  if (isThenable(made)) return AsyncBody.of(made) as Iterator<any, A>;
+  if (!isIterable(made) || typeof (made as { next?: unknown }).next !== "function") {
+    throw notAnOperation(body, what);
+  }
+  return guarded(made as unknown as Iterator<unknown, A, unknown>);
 }

@@ -3,12 +3,12 @@ import type { Cooperator } from "./cooperator.ts";
 import { current, currentTask } from "./current.ts";
 import { checkDeadline, tightenDeadline } from "./deadline.ts";
 import { UsageError } from "./errors.ts";
-import { Frame } from "./frame.ts";
-import { type Body, Call, takeIterator } from "./operation.ts";
+import { type Body, Call, enter } from "./operation.ts";
 import type { Priority } from "./run-queue.ts";
 import type { Deferred, Scope } from "./scope.ts";
 import { step } from "./step.ts";
 import { type FailureMode, Task } from "./task.ts";
+import { SpawnSite } from "./trace.ts";
 
 export interface SpawnOptions {
   /** For dumps and messages. */
@@ -85,24 +85,21 @@ export function spawnInto<A>(
   const running = current.task;
   if (running !== null && running.cooperator !== cooperator) cooperator.checkThread(running.cooperator);
   if (options?.deadline !== undefined) checkDeadline(cooperator, options.deadline);
-  const frame = body instanceof Call ? body.frame() : frameOf(body);
+  const frame = body instanceof Call ? body.frame() : enter(null, body, "spawn()").frame();
   const task = new Task<A>(cooperator, owner, cooperator.nextId(), options?.name ?? frame.fn);
   task.top = frame;
   if (frame.scope !== null) frame.scope.host = task as Task;
   if (running !== null) {
     task.priority = running.priority;
     task.locals = running.locals;
+    task.spawner = running.top === null ? null : running.top.fn;
   }
   owner.adopt(task as Task);
   cooperator.counts.spawned++;
+  if (cooperator.spawnSites) task.spawner = new SpawnSite(task.spawner);
   if (options === undefined) cooperator.admit(task as Task);
   else startAs(task as Task, options);
   return task;
-}
-
-function frameOf(body: Body<unknown>): Frame {
-  const gen = takeIterator(body, "spawn()");
-  return new Frame(gen, null, null, typeof body === "function" ? body : null, false);
 }
 
 function startAs(task: Task, options: SpawnOptions): void {

@@ -13,6 +13,7 @@ import { type Scope, UNWOUND } from "./scope.ts";
 import { SUSPENDED } from "./suspended.ts";
 import type { Task } from "./task.ts";
 import { DRAINING, ENDED, RUNNING } from "./task-state.ts";
+import { noteThrown } from "./trace.ts";
 import { cleanupTarget, findDoomed, mayUnwind, unwindsTo } from "./unwind.ts";
 
 /** How the top frame is resumed. */
@@ -149,6 +150,7 @@ function startUnwinding(task: Task): Mode {
  */
 function frameEnded(task: Task, frame: Frame, failed: boolean, value: unknown): Mode {
   const below = frame.below;
+  if (failed) noteThrown(task, frame, value);
   task.top = below;
   const scope = frame.scope;
   if (scope !== null) leaveScope(task, scope);

@@ -55,6 +55,8 @@ export class Task<A = unknown> extends Scope {
   readonly owner: Scope;
   /** @internal Its name, or the function whose name it takes: names are only made when they are asked for. */
   private naming: string | { readonly name: string } | null;
+  /** @internal The function that spawned it, or more about the place; null when no task did. */
+  spawner: { readonly name: string } | null = null;
   /** @internal */ failure: FailureMode = "parent";
   /** @internal */ priority: Priority = NORMAL;
   /** @internal */ state: TaskState = BLOCKED;

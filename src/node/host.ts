@@ -25,6 +25,7 @@ export interface NodeHostOptions {
   readonly report?: (report: Report) => void;
   /** Reports every step that takes longer than this, in milliseconds. */
   readonly stallAfter?: number;
+  readonly spawnSites?: boolean;
   /** Sizes of the ring and what may be done on it. */
   readonly ring?: UringOptions;
 }
@@ -67,6 +68,7 @@ export class NodeHost implements Host, Alarm {
       ...(options?.name === undefined ? {} : { name: options.name }),
       ...(options?.report === undefined ? {} : { report: options.report }),
       ...(options?.stallAfter === undefined ? {} : { stallAfter: options.stallAfter }),
+      ...(options?.spawnSites === undefined ? {} : { spawnSites: options.spawnSites }),
     });
     this.cooperator = cooperator;
     this.ringOptions = options?.ring;
