@@ -229,7 +229,9 @@ export class Cooperator {
     this.inTurn = true;
     this.turnRequested = false;
     this.counts.turns++;
+    const outerFault = fault.cooperator;
     fault.first = null;
+    fault.cooperator = this;
     const outer = current.task;
     try {
       if (this.callbacks !== null) this.runCallbacks(CALLBACKS_PER_TURN_MAX, BATCH_TIME_MAX_NS);
@@ -242,6 +244,7 @@ export class Cooperator {
       this.stop(error);
     } finally {
       current.task = outer;
+      fault.cooperator = outerFault;
       this.inTurn = false;
     }
     return (
@@ -313,6 +316,7 @@ export class Cooperator {
       counts.steps++;
       if (this.probe === null) step(task);
       else this.probe.step(task);
+      if (fault.first !== null) return;
       if (steps % CLOCK_STRIDE !== 0) continue;
       const now = this.now();
       if (end === 0) end = now + BATCH_TIME_MAX_NS;
@@ -406,15 +410,21 @@ export class Cooperator {
     }
   }
 
+  /** @internal What the tree looked like when a rule was found broken. */
+  dumpInto(error: InvariantError): void {
+    if (error.dump !== undefined) return;
+    try {
+      Object.defineProperty(error, "dump", { value: dumpTree(this.tasks()), enumerable: true });
+    } catch {
+      // A tree that is broken may not be printable; the error itself matters more.
+    }
+  }
+
   private stop(error: unknown): void {
     const broken =
       error instanceof InvariantError ? error : new InvariantError("the scheduler failed", { cause: error });
     this.broken = broken;
-    try {
-      Object.defineProperty(broken, "dump", { value: dumpTree(this.tasks()), enumerable: true });
-    } catch {
-      // A tree that is broken may not be printable; the error itself matters more.
-    }
+    this.dumpInto(broken);
     this.host.panic(broken);
   }
 }

@@ -6,6 +6,7 @@
  * package are loaded in one process.
  */
 
+import type { Cooperator } from "./cooperator.ts";
 import type { Task } from "./task.ts";
 
 const brandOf = (name: string): symbol => Symbol.for(`cooperator.${name}`);
@@ -149,13 +150,22 @@ brand(
   StallError,
 );
 
-/** @internal The first broken rule since the turn began: code that catches the error cannot hide it. */
-export const fault: { first: InvariantError | null } = { first: null };
+/**
+ * @internal The first broken rule since the turn began, and whose turn it is: code that catches the error cannot
+ * hide it.
+ */
+export const fault: { first: InvariantError | null; cooperator: Cooperator | null } = {
+  first: null,
+  cooperator: null,
+};
 
 /** @internal The error for a broken rule, to be thrown: it stops the runtime, whoever catches it. */
 export function violation(message: string, options?: ErrorOptions): InvariantError {
   const error = new InvariantError(`${message} (a bug in cooperator, please report it)`, options);
-  fault.first ??= error;
+  if (fault.first === null) {
+    fault.first = error;
+    fault.cooperator?.dumpInto(error);
+  }
   return error;
 }
 
