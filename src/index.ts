@@ -1,5 +1,7 @@
 /** Everyday names; the folders have the rest. */
+export { abortSignal, runIn, toPromise, until, withSignal } from "./async/index.ts";
 export {
+  type AsyncSelf,
   all,
   allSettled,
   any,

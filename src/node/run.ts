@@ -1,4 +1,6 @@
 /** Running a program in Node. */
+
+import { checkSignal, killOnAbort } from "../async/abort.ts";
 import type { Report } from "../coordinator/cooperator.ts";
 import { current } from "../coordinator/current.ts";
 import { UsageError } from "../coordinator/errors.ts";
@@ -22,6 +24,8 @@ export interface RunOptions {
   readonly spawnSites?: boolean;
   /** Sizes of the ring and what may be done on it. The defaults suit nearly every program. */
   readonly ring?: UringOptions;
+  /** Kills the program when it aborts, with its reason. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -51,6 +55,8 @@ export class Program<A> {
         "a task cannot start a program, which nothing would end with it: spawn() a child instead",
       );
     }
+    const signal = options?.signal;
+    if (signal !== undefined) checkSignal(signal, "run()");
     const host = new NodeHost(hostOptions(options));
     let task: Task<A>;
     try {
@@ -63,6 +69,10 @@ export class Program<A> {
       throw error;
     }
     task.observe();
+    if (signal !== undefined) {
+      host.killable = true;
+      whenEnded(task as Task, killOnAbort(signal, task as Task));
+    }
     this.host = host;
     this.task = task;
     let fault: { error: unknown } | null = null;

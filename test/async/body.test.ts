@@ -1,6 +1,6 @@
 /** What is particular to bodies that are `async` functions; the rules all kinds share are in body-kinds.test.ts. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import {
   type AsyncSelf,
   Coordinator,
@@ -18,15 +18,9 @@ import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
 import { checked } from "../support/harness.ts";
+import { expectNoUnhandledRejections } from "../support/rejections.ts";
 
-const unhandled: unknown[] = [];
-const onUnhandled = (error: unknown): void => void unhandled.push(error);
-beforeEach(() => void process.on("unhandledRejection", onUnhandled));
-afterEach(async () => {
-  await nextTurn();
-  process.off("unhandledRejection", onUnhandled);
-  expect(unhandled.splice(0)).toEqual([]);
-});
+expectNoUnhandledRejections();
 
 test("an async function is a task body, with operations awaited through self.wait", async () => {
   const rt = new VirtualRuntime();
