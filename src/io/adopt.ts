@@ -1,5 +1,6 @@
 /** Taking over descriptor numbers from elsewhere: from a setup form's result, or from another library. */
 import { UsageError } from "../coordinator/errors.ts";
+import { SO_TYPE, SOCK_STREAM, SOL_SOCKET } from "../native/layout.ts";
 import { File } from "./file.ts";
 import { currentIo, type Io } from "./io.ts";
 import { Socket } from "./stream-socket.ts";
@@ -28,7 +29,12 @@ export function borrowFile(number: number): File {
 
 /** Likewise a socket. */
 export function adoptSocket(number: number): Socket {
-  return new Socket(checked(number), number);
+  const io = checked(number);
+  const adopted = new Socket(io, number);
+  const type = new Int32Array(1);
+  const known = io.driver.getSocketOption(number, SOL_SOCKET, SO_TYPE, new Uint8Array(type.buffer)) >= 0;
+  if (known && type[0] !== SOCK_STREAM) adopted.exclusive = false;
+  return adopted;
 }
 
 function checked(number: number): Io {

@@ -20,6 +20,7 @@ import type { IoErrorDetails } from "./errno.ts";
 import type { Handle } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { Kind } from "./io-operation.ts";
+import type { Kept } from "./message.ts";
 
 export type DescriptorKind = "file" | "directory" | "socket";
 
@@ -54,6 +55,8 @@ export class Descriptor extends Embedded {
   dependents: Set<Dependent> | null = null;
   /** @internal Bytes a killed reader has received: the next reader gets them first. */
   unread: Uint8Array | null = null;
+  /** @internal Datagrams that a killed receiver has got, for a datagram socket. */
+  datagrams: Kept[] | null = null;
   /** @internal The last completion said that the socket has more to read. */
   hasMore = true;
   /**
@@ -178,6 +181,7 @@ export class Descriptor extends Embedded {
     const closed = new Signal({ name: `close of ${this.label}` });
     this.closing = closed;
     this.unread = null;
+    this.datagrams = null;
     if (this.dependents !== null) for (const dependent of [...this.dependents]) dependent.descriptorClosing();
     if (this.number === -1) closed.notify();
     else if (this.inflight === 0) this.quiet();

@@ -20,6 +20,7 @@ export { BufferedWriter, type BufferedWriterOptions } from "./buffered-writer.ts
 export type { ByteReader, ByteStream, ByteWriter } from "./byte-stream.ts";
 export { close, setupClose } from "./close.ts";
 export { connectSocket, setupConnect } from "./connect.ts";
+export { Datagram, type DatagramOptions, openDatagram } from "./datagram.ts";
 export { Descriptor, type DescriptorKind } from "./descriptor.ts";
 export type { DriverStatistics, IoDriver } from "./driver.ts";
 export { IoError } from "./errno.ts";
@@ -87,6 +88,14 @@ export { listenSocket, setupListen } from "./listen.ts";
 export { Listener } from "./listener.ts";
 export { lookup } from "./lookup.ts";
 export { allocate, type Bytes } from "./memory.ts";
+export {
+  type Received,
+  receivedBy,
+  receiveFrom,
+  sendTo,
+  setupReceiveFrom,
+  setupSendTo,
+} from "./message.ts";
 export {
   type ConnectOptions,
   connect,

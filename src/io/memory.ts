@@ -32,11 +32,19 @@ export class Block {
   readonly address: number;
   /** The class it goes back to, null for one that is dropped. */
   readonly home: BlockClass | null;
+  private words: DataView | null = null;
 
   constructor(bytes: Uint8Array<SharedArrayBuffer>, address: number, home: BlockClass | null) {
     this.bytes = bytes;
     this.address = address;
     this.home = home;
+  }
+
+  /** For structures of the kernel. */
+  view(): DataView {
+    const { bytes } = this;
+    this.words ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return this.words;
   }
 }
 

@@ -44,7 +44,7 @@ const ENDING: ReadonlySet<number> = new Set([-ECONNRESET, -ETIMEDOUT, -ENETRESET
 /** @internal */
 export function noteReadError(handle: Handle, result: number): void {
   // A timeout of ours is no error of the connection: that operation was cancelled.
-  if (ENDING.has(result)) handle.descriptor!.readError = result;
+  if (ENDING.has(result) && handle.descriptor!.exclusive) handle.descriptor!.readError = result;
 }
 
 const RECV: Kind<number> = new Kind({

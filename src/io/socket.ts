@@ -68,6 +68,11 @@ const SOCKET: Kind<Socket> = new Kind({
     io.driver.submit(handle, OP_SOCKET, operation.number, 0, 0, type | SOCK_CLOEXEC, 0, 0, 0);
     return QUEUED;
   },
-  convert: (result, _operation, io) => new Socket(io, result),
+  convert(result, operation, io) {
+    const made = new Socket(io, result);
+    // Datagrams are whole, whoever receives them.
+    if (operation.argument !== SOCK_STREAM) made.exclusive = false;
+    return made;
+  },
   reclaim: closeOrphan,
 });

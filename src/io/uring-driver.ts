@@ -77,6 +77,8 @@ const OPCODES: readonly number[] = [
   abi.OP_CONNECT,
   abi.OP_RECV,
   abi.OP_SEND,
+  abi.OP_SENDMSG,
+  abi.OP_RECVMSG,
   abi.OP_SHUTDOWN,
   abi.OP_TIMEOUT,
   abi.OP_TIMEOUT_REMOVE,

@@ -232,6 +232,7 @@ export class ScriptedDriver implements IoDriver {
 
   private complete(submission: Submission, result: number): void {
     this.pending.delete(submission.handle);
+    submission.handle.shots?.arrived(result, 0);
     submission.handle.outcome = result;
     this.arrived(submission);
   }
