@@ -69,6 +69,8 @@ export interface IoDriver extends Driver {
   /** Registers fixed buffers, `count` times `size` bytes from the start of `arena`. Returns 0 or -errno. */
   registerBuffers(arena: Uint8Array<SharedArrayBuffer>, count: number, size: number): number;
   unregisterBuffers(): void;
+  /** Registers a ring of provided buffers: `count` entries from the start of `ring`, a page. Returns 0 or -errno. */
+  registerBufferGroup(ring: Uint8Array<SharedArrayBuffer>, count: number, group: number): number;
   validDescriptor(fd: number): boolean;
   /** Gives everything back. Operations in flight are cancelled and waited for. */
   close(): void;

@@ -5,12 +5,14 @@
 import type { Cooperator, Driver } from "../coordinator/cooperator.ts";
 import { currentTask } from "../coordinator/current.ts";
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
-import { UnsupportedError } from "../coordinator/errors.ts";
+import { UnsupportedError, UsageError } from "../coordinator/errors.ts";
 import { IDLE } from "../handle/handle.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { DriverStatistics, IoDriver } from "./driver.ts";
 import { Handle } from "./handle.ts";
 
+/** Rings of provided buffers; the native side keeps a reference for each. */
+const GROUPS_MAX = 64;
 /** Idle handles kept for reuse. */
 const POOL_MAX = 1024;
 
@@ -31,6 +33,7 @@ export class Io {
   private fixedArena: SharedArrayBuffer | null = null;
   private fixedStart = 0;
   private fixedSize = 1;
+  private groups = 0;
 
   constructor(cooperator: Cooperator, driver: IoDriver) {
     this.cooperator = cooperator;
@@ -87,6 +90,17 @@ export class Io {
     const first = Math.floor(start / this.fixedSize);
     const last = Math.floor((start + bytes.byteLength - 1) / this.fixedSize);
     return first === last ? first : -1;
+  }
+
+  /** @internal A number for a ring of provided buffers. @throws {UsageError} `COOP_LIMIT` when there are too many. */
+  bufferGroup(): number {
+    if (this.groups === GROUPS_MAX) {
+      throw new UsageError(
+        "COOP_LIMIT",
+        `a program has at most ${GROUPS_MAX} buffer rings; let several share one`,
+      );
+    }
+    return this.groups++;
   }
 
   /** Closes what is still open, without waiting for it; the driver is done when `inflight` is 0. */

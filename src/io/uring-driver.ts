@@ -565,6 +565,10 @@ export class UringDriver implements IoDriver, Alarm {
     return this.ring.registerBuffers(arena, count, size);
   }
 
+  registerBufferGroup(ring: Uint8Array<SharedArrayBuffer>, count: number, group: number): number {
+    return this.ring.registerBufferGroup(ring, count, group);
+  }
+
   unregisterBuffers(): void {
     this.ring.unregisterBuffers();
   }

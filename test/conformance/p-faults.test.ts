@@ -530,14 +530,6 @@ describe("P09 errors of each operation", () => {
   });
 });
 
-describe("P12 multishot operations", () => {
-  test.todo("P12 are armed again when the kernel ends them: there are none yet");
-});
-
-describe("P13 rings of provided buffers", () => {
-  test.todo("P13 hold back, not fail, when they are empty: there are none yet");
-});
-
 describe("P18 linked operations", () => {
   test.todo("P18 are cancelled after the one that failed: there are none yet");
 });

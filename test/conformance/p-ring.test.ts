@@ -1,10 +1,12 @@
 /** Conformance P: the ring itself: errors of the one system call, full queues, completions nobody waits for. */
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
 import { InvariantError, op, spawn, type Task } from "../../src/coordinator/index.ts";
 import {
+  Acceptor,
+  adoptSocket,
   close,
   Handle,
   IoError,
@@ -452,6 +454,50 @@ describe("P11 completions for nobody", () => {
     expect(task.exit).toEqual({ status: "done", value: 3 });
     expect(ioStatistics(rt.cooperator)!.stale).toBe(1);
     checked(rt);
+  });
+});
+
+describe("P12 simulated: a multishot accept that the kernel ends", () => {
+  test.each([
+    ["with a connection", [1000, 1001]],
+    ["without one", [1000, -125]],
+    ["at once", [1000]],
+  ])("P12 %s is armed again, and frees its place once", (_how, results) => {
+    const { rt, ring } = onFakeRing();
+    const number = openSync("/dev/null", "r");
+    try {
+      let armed = 0;
+      ring.serve = (sqe) => {
+        if (sqe.opcode !== abi.OP_ACCEPT) return ring.post(sqe, 0);
+        armed++;
+        for (const [i, result] of results.entries()) {
+          ring.post(sqe, result, i < results.length - 1 ? abi.CQE_MORE : 0);
+        }
+      };
+      const got = rt.run(
+        op(function* () {
+          const listener = adoptSocket(number);
+          const acceptor = new Acceptor(listener, { unclaimed: 100 });
+          const numbers: number[] = [];
+          for (let i = 0; i < 6; i++) numbers.push((yield* acceptor.next()).release());
+          acceptor[Symbol.dispose]();
+          listener.release();
+          return numbers;
+        })(),
+      ).result;
+      checked(rt);
+      const connections = results.filter((result) => result >= 0);
+      expect(got).toEqual(Array.from({ length: 6 }, (_, i) => connections[i % connections.length]));
+      expect(armed).toBe(Math.ceil(6 / connections.length));
+      expect(ioStatistics(rt.cooperator)).toMatchObject({
+        submitted: armed,
+        completed: armed,
+        inflight: 0,
+        stale: 0,
+      });
+    } finally {
+      closeSync(number);
+    }
   });
 });
 

@@ -171,6 +171,10 @@ export class ScriptedDriver implements IoDriver {
     return -12;
   }
 
+  registerBufferGroup(): number {
+    return -12;
+  }
+
   unregisterBuffers(): void {}
 
   validDescriptor(fd: number): boolean {
