@@ -19,6 +19,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/build.ts"],
+    runner: "test/support/seeded-runner.ts",
     pool: "forks",
     testTimeout: 20_000,
   },

@@ -15,6 +15,9 @@ export const LOW: Priority = 2;
 /** Steps from above before a waiting lower priority gets one. Larger is stricter, and starves longer. */
 export const AGEING = 64;
 
+/** Ready tasks of a priority that a chooser is shown, oldest first. More make a step of a test dearer. */
+const CANDIDATES_MAX = 64;
+
 /** Who goes next where the order is nobody's promise: a test's seed, or its search through all orders. */
 export interface Chooser {
   /** One of `candidates`, oldest first, never empty; the array is only good for the call. */
@@ -113,7 +116,8 @@ export class RunQueue {
     const head = level.head!;
     const candidates = [head];
     if (!this.inFront.delete(head)) {
-      for (let at = head.runNext; at !== null; at = at.runNext) {
+      let seen = 1;
+      for (let at = head.runNext; at !== null && seen++ < CANDIDATES_MAX; at = at.runNext) {
         if (at.wait === null || !at.wait.letsOthersFirst) candidates.push(at);
       }
     }

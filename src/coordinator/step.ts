@@ -24,7 +24,10 @@ const RETURN = 2;
 /** The task has ended, or waits for its children: the step is over. */
 const STOP = 3;
 
-/** What the next resume carries; beside the mode, so that helpers can give both without allocating. */
+/**
+ * What the next resume carries; beside the mode, so that helpers can give both without allocating. Taken at
+ * once: an error that stayed here would never be collected.
+ */
 let carried: unknown;
 
 export function step(task: Task): void {
@@ -53,6 +56,7 @@ export function step(task: Task): void {
       mode = frameEnded(task, frame, true, error);
       if (mode === STOP) return;
       value = carried;
+      carried = undefined;
       continue;
     }
     if (result === SUSPENDED) {
@@ -84,6 +88,7 @@ export function step(task: Task): void {
       mode = frameEnded(task, frame, false, result.value);
       if (mode === STOP) return;
       value = carried;
+      carried = undefined;
     } else {
       task.top = frame.below;
       mode = NEXT;

@@ -8,6 +8,8 @@ export interface AmbientSeed {
   seed: number | null;
   /** Runtimes that took it: 0 after a run means that another seed would change nothing. */
   taken: number;
+  /** The program counts on first come, first served: its runtimes take no seed. */
+  ordered: boolean;
 }
 
 /** On the global object: a test runner may have loaded this file more than once. */
@@ -16,6 +18,6 @@ const KEY = Symbol.for("cooperator.testing.seed");
 /** The one record of this thread. */
 export function ambientSeed(): AmbientSeed {
   const global = globalThis as unknown as Record<symbol, AmbientSeed | undefined>;
-  global[KEY] ??= { seed: null, taken: 0 };
+  global[KEY] ??= { seed: null, taken: 0, ordered: false };
   return global[KEY];
 }

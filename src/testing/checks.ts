@@ -3,12 +3,12 @@
  * throws an `Error` whose message begins with "broken invariant" and says which.
  */
 import type { Coordinator } from "../coordinator/coordinator.ts";
-import { dumpTree } from "../coordinator/dump.ts";
 import type { Signal } from "../coordinator/signal.ts";
 import type { Task } from "../coordinator/task.ts";
 import { BLOCKED, DRAINING, ENDED, READY } from "../coordinator/task-state.ts";
 import { regionLive } from "../coordinator/unwind.ts";
 import { allTasks } from "../coordinator/walk.ts";
+import { checkAtRest, violated } from "./leaks.ts";
 import type { VirtualRuntime } from "./virtual.ts";
 
 /**
@@ -50,16 +50,9 @@ export function checkTree(runtime: VirtualRuntime): readonly Task[] {
   return tasks;
 }
 
-/** Checks that a runtime is back at its baseline: every task ended and counted once, nothing armed or queued. */
+/** Checks that a runtime is back at its baseline: {@link checkAtRest}, and {@link checkTree}. */
 export function checkQuiescent(runtime: VirtualRuntime): void {
-  const { spawned, done, failed, killed, live, ready, timers, inflight } = runtime.statistics();
-  if (live !== 0) violated(`${live} tasks live:\n${dumpTree(runtime.cooperator.tasks())}`);
-  if (spawned !== done + failed + killed + live) {
-    violated(`spawned ${spawned} is not done ${done} + failed ${failed} + killed ${killed} + live ${live}`);
-  }
-  if (ready !== 0) violated(`${ready} tasks are in the run queue`);
-  if (timers !== 0) violated(`${timers} timers are armed`);
-  if (inflight !== 0) violated(`${inflight} operations are in flight`);
+  checkAtRest(runtime.cooperator);
   checkTree(runtime);
 }
 
@@ -72,9 +65,4 @@ export function checkGate(gate: Coordinator | Signal): void {
 /** @internal */
 export function labels(tasks: readonly Task[]): string {
   return tasks.map((task) => task.label).join(", ");
-}
-
-/** @internal */
-export function violated(rule: string): never {
-  throw new Error(`broken invariant: ${rule}`);
 }

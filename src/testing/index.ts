@@ -1,4 +1,5 @@
-/** Testing programs: a virtual clock, and kills at every point. */
+/** Testing programs: a virtual clock, orders made of seeds, every schedule, kills at every point, leak checks. */
+export { untilAllBlocked } from "./all-blocked.ts";
 export { checkGate, checkQuiescent, checkTree } from "./checks.ts";
 export {
   type InterleavedProgram,
@@ -16,4 +17,8 @@ export {
   killEverywhere,
   type Program,
 } from "./kill-everywhere.ts";
+export { checkAtRest, type DescriptorWatch, watchDescriptors } from "./leaks.ts";
+export { runSeeds, SeedError, type SeedsOptions, type SeedsResult } from "./seeds.ts";
+export { Sequencer } from "./sequencer.ts";
 export { runVirtual, type VirtualOptions, VirtualRuntime } from "./virtual.ts";
+export type { ClockOptions } from "./virtual-clock.ts";

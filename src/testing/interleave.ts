@@ -12,10 +12,11 @@ import type { Coordinator } from "../coordinator/coordinator.ts";
 import type { Body, Operation } from "../coordinator/operation.ts";
 import type { Signal } from "../coordinator/signal.ts";
 import type { Task } from "../coordinator/task.ts";
-import { labels, violated } from "./checks.ts";
+import { labels } from "./checks.ts";
 import { Choices } from "./choices.ts";
 import { endRun } from "./end-run.ts";
 import { InterleavedRuntime } from "./interleaved-runtime.ts";
+import { violated } from "./leaks.ts";
 import { scripted } from "./scripted-task.ts";
 
 /** One operation of a task: something for `yield*`, or a function that does something or gives such a thing. */

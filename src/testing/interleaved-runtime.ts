@@ -1,6 +1,7 @@
 /** The runtime of `interleave`: takes one step at a time, and asks before each what is to happen. */
 import type { Chooser } from "../coordinator/run-queue.ts";
 import type { Task } from "../coordinator/task.ts";
+import { allBlocked } from "./all-blocked.ts";
 import { checkTree } from "./checks.ts";
 import type { Choices } from "./choices.ts";
 import { VirtualRuntime } from "./virtual.ts";
@@ -20,14 +21,14 @@ export class InterleavedRuntime extends VirtualRuntime implements Chooser {
   private readonly scripts = new Map<Task, { readonly name: string; begun: number }>();
   private readonly choices: Choices;
   private readonly killsMax: number;
-  private readonly clock: boolean;
+  private readonly clockActs: boolean;
   private readonly preemptionsMax: number;
 
   constructor(choices: Choices, killsMax: number, clock: boolean, preemptionsMax: number) {
     super({ seed: null });
     this.choices = choices;
     this.killsMax = killsMax;
-    this.clock = clock;
+    this.clockActs = clock;
     this.preemptionsMax = preemptionsMax;
     this.cooperator.batchSteps = 1;
   }
@@ -88,9 +89,10 @@ export class InterleavedRuntime extends VirtualRuntime implements Chooser {
   private happen(): boolean {
     const live = checkTree(this);
     const ready = this.statistics().ready > 0;
+    if (!ready && allBlocked(this.cooperator)) return true;
     const timed = this.timers.next !== Number.POSITIVE_INFINITY;
     const mayKill = this.kills < this.killsMax;
-    const jumps = ready && timed && this.clock ? 1 : 0;
+    const jumps = ready && timed && this.clockActs ? 1 : 0;
     const ways = 1 + jumps + (mayKill ? live.length : 0);
     const way = ways === 1 ? 0 : this.choices.choose(ways);
     if (way > jumps) {

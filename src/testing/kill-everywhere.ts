@@ -9,8 +9,9 @@ import type { Coordinator } from "../coordinator/coordinator.ts";
 import type { Body } from "../coordinator/operation.ts";
 import type { Signal } from "../coordinator/signal.ts";
 import type { Task } from "../coordinator/task.ts";
-import { checkTree, labels, violated } from "./checks.ts";
+import { checkTree, labels } from "./checks.ts";
 import { endRun } from "./end-run.ts";
+import { violated } from "./leaks.ts";
 import { VirtualRuntime } from "./virtual.ts";
 
 /** One run of a program: made afresh each time, so that no state leaks from one run into the next. */

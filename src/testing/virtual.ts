@@ -1,6 +1,9 @@
 /**
  * Programs on a virtual clock: time stands still while a task can run and jumps to the next timer when all
  * are blocked. Nothing sleeps, and a run is the same every time.
+ *
+ * When no task is ready, the first of these that can happen does: those who wait until all are blocked go on; the
+ * clock jumps; clean-up that would wait for ever is cut short.
  */
 import { Cooperator, type CooperatorStatistics, type Report } from "../coordinator/cooperator.ts";
 import { deadlockError } from "../coordinator/deadlock.ts";
@@ -10,8 +13,10 @@ import type { Chooser } from "../coordinator/run-queue.ts";
 import type { Task } from "../coordinator/task.ts";
 import { allTasks } from "../coordinator/walk.ts";
 import { TimerQueue } from "../time/timer-queue.ts";
+import { allBlocked, expectBlocked } from "./all-blocked.ts";
 import { ambientSeed } from "./ambient-seed.ts";
 import { Order } from "./order.ts";
+import { type ClockOptions, VirtualClock } from "./virtual-clock.ts";
 
 export interface VirtualOptions {
   /**
@@ -23,6 +28,10 @@ export interface VirtualOptions {
   readonly trace?: boolean;
   /** Reports every step in which the clock moves by more than this, in milliseconds. */
   readonly stallAfter?: number;
+  /** Jump to the next timer when all tasks are blocked. Default true; without it only `advance` moves the clock. */
+  readonly autojump?: boolean;
+  /** A clock that also moves by itself. Its tasks are run with `runAsync`. */
+  readonly clock?: ClockOptions;
 }
 
 /**
@@ -46,10 +55,14 @@ export class VirtualRuntime {
   readonly seed: number | null;
   /** The id of the task of each step, when the options asked for it. */
   readonly trace: readonly number[];
-  private time = 0;
+  private readonly clock: VirtualClock;
+  private readonly autojump: boolean;
   private panicked: unknown = null;
 
   constructor(options?: VirtualOptions) {
+    const clock = new VirtualClock(options?.clock);
+    this.clock = clock;
+    this.autojump = options?.autojump ?? true;
     this.seed = options?.seed === undefined ? takeAmbientSeed() : options.seed;
     const trace: number[] = [];
     this.trace = trace;
@@ -58,12 +71,13 @@ export class VirtualRuntime {
       host: { requestTurn() {}, panic: (error) => (this.panicked = (error as Error).cause ?? error) },
       name: "virtual",
       report: (report) => this.reports.push(report),
-      now: () => this.time,
+      now: () => clock.now(),
       ...(options?.stallAfter === undefined ? {} : { stallAfter: options.stallAfter }),
       chooser: this.seed === null && !traced ? this.chooser() : new Order(this.seed, traced ? trace : null),
     });
     this.timers = new TimerQueue(this.cooperator, { arm() {}, disarm() {} });
     this.cooperator.timers = this.timers;
+    expectBlocked(this.cooperator);
   }
 
   /** @internal What picks when no seed does. */
@@ -73,18 +87,17 @@ export class VirtualRuntime {
 
   /** Virtual milliseconds since the start. */
   get now(): number {
-    return this.time / 1e6;
+    return this.clock.now() / 1e6;
   }
 
   /** Moves the clock; timers that become due fire in the next turn. Time never goes back. */
   advance(milliseconds: number): void {
-    if (!(milliseconds >= 0)) throw new RangeError("time does not go back");
-    this.time += milliseconds * 1e6;
+    this.clock.advance(milliseconds * 1e6);
   }
 
-  /** Runs turns until no task is ready. Time stands still. */
+  /** Runs turns until no task is ready, nor waits until all are blocked. The clock does not jump. */
   settle(): void {
-    while (this.turn()) {
+    while (this.turn() || allBlocked(this.cooperator)) {
       /* until nothing is ready */
     }
   }
@@ -100,25 +113,32 @@ export class VirtualRuntime {
   protected jump(): boolean {
     const { next } = this.timers;
     if (next === Number.POSITIVE_INFINITY) return false;
-    this.time = Math.max(this.time, next);
+    this.clock.jumpTo(next);
     return true;
   }
 
   /** Runs turns, and jumps to the next timer whenever all tasks are blocked, until nothing can happen. */
   drain(): void {
     do this.settle();
-    while (this.jump() || this.cutCleanups());
+    while (this.autojump ? this.jump() || this.cutCleanups() : this.timers.size === 0 && this.cutCleanups());
   }
 
   /**
-   * Like {@link VirtualRuntime.drain}, for programs with promises in them: whenever no task is ready, the promise
-   * jobs of the language get their turn before the clock jumps. What takes real time is not waited for.
+   * Like {@link VirtualRuntime.drain}, for programs that the host has a part in: tasks that wait for promises, for
+   * io, or for a clock that has a rate. Whenever no task is ready, promise jobs get their turn; then, while io is in
+   * flight the clock does not jump. A promise that takes real time is not waited for.
    */
   async drainAsync(): Promise<void> {
-    do {
+    for (;;) {
       do this.settle();
       while (await this.letJobsRun());
-    } while (this.jump() || this.cutCleanups());
+      const { inflight, timers } = this.statistics();
+      if (inflight > 0 || this.timers.next <= this.clock.now()) continue;
+      if (timers === 0) {
+        if (!this.cutCleanups()) return;
+      } else if (this.autojump) this.jump();
+      else if (this.clock.rate === 0) return;
+    }
   }
 
   /** Like {@link VirtualRuntime.run}, for programs with promises in them. */
@@ -139,7 +159,8 @@ export class VirtualRuntime {
   }
 
   /**
-   * Spawns `body` at the root, runs until nothing can happen any more, and gives the task.
+   * Spawns `body` at the root, runs until nothing can happen any more, and gives the task. Without `autojump` it
+   * may still live, and wait for the clock: `advance` and `drain` go on with it.
    *
    * @throws {DeadlockError} with the tree, when tasks are blocked and nothing can wake them.
    */
@@ -157,7 +178,8 @@ export class VirtualRuntime {
   }
 
   private checkEnded(): void {
-    if (this.cooperator.live === 0) return;
+    // Without autojump it may be the clock that all wait for, and that is the caller's to move.
+    if (this.cooperator.live === 0 || this.timers.size > 0) return;
     throw deadlockError(this.cooperator);
   }
 
@@ -184,6 +206,7 @@ export function runVirtual<A>(body: Body<A>, options?: VirtualOptions): A {
 
 function takeAmbientSeed(): number | null {
   const ambient = ambientSeed();
+  if (ambient.ordered) return null;
   ambient.taken++;
   return ambient.seed;
 }

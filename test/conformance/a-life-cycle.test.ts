@@ -19,7 +19,7 @@ import {
 } from "../../src/coordinator/index.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
-import { checked, runChecked } from "../support/harness.ts";
+import { checked, inOrder, runChecked } from "../support/harness.ts";
 
 test("A01 a child's value reaches the one that joins it, by identity, and the child leaves its parent", () => {
   const value = { answer: 42 };
@@ -52,6 +52,7 @@ test("A01 a value that was not there yet is not given: the result of a live task
 });
 
 test("A02 tasks that yield take turns, round by round", () => {
+  inOrder();
   const log: string[] = [];
   const worker = op(function* (name: string) {
     for (let round = 1; round <= 3; round++) {
@@ -155,6 +156,7 @@ test("A04 a group whose body is over takes a child as long as it waits, and wait
 });
 
 test("A04 a child that arrives between the end of the last one and the group's next step is not killed", () => {
+  inOrder();
   const log: string[] = [];
   const rt = new VirtualRuntime();
   rt.run(function* () {

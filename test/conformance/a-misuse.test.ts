@@ -14,7 +14,7 @@ import {
 } from "../../src/coordinator/index.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
-import { checked, runChecked } from "../support/harness.ts";
+import { checked, inOrder, runChecked } from "../support/harness.ts";
 
 /** What a wrong program may pass, past the type checker. */
 const wrong = (value: unknown): Body<unknown> => value as Body<unknown>;
@@ -111,6 +111,7 @@ test("A12 one run of an operation cannot be spawned twice, nor spawned and then 
 });
 
 test("A12 a wait that one task is in fails the second task that tries it, not the first", () => {
+  inOrder();
   runChecked(function* () {
     const nap = sleep(5);
     const first = spawn(nap);
@@ -379,6 +380,7 @@ test("A17 the same for a timer that is due in the very turn in which tasks have 
 });
 
 test("A17 a listener that a task calls belongs to the task that calls it, for as long as that runs", () => {
+  inOrder();
   const emitter = new EventEmitter();
   const parents: (Task | null)[] = [];
   emitter.on("data", () => {

@@ -21,7 +21,7 @@ import {
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
-import { checked, exhaustive, runChecked } from "../support/harness.ts";
+import { checked, exhaustive, inOrder, runChecked } from "../support/harness.ts";
 
 /** Waits for which nothing will ever happen unless the test makes it happen. */
 interface Endless {
@@ -92,6 +92,7 @@ test.each(endless)(
 );
 
 test("B01 the waiters left behind keep their order", () => {
+  inOrder();
   const lock = new Coordinator({ held: true });
   const log: number[] = [];
   runChecked(function* () {
@@ -169,6 +170,7 @@ function postOrder(path: string, depth: number, fanOut: number): string[] {
 }
 
 test("B02 a tree of 40 is killed children first, oldest first, every task once", () => {
+  inOrder();
   const log: string[] = [];
   const rt = new VirtualRuntime();
   rt.run(function* () {
@@ -976,6 +978,7 @@ test("B23 the first reason wins everywhere: in the outcome, in clean-up, below, 
 });
 
 test("B25 a killer that is killed while it waits for its victim: both end, and the victim's end is observed", () => {
+  inOrder();
   const log: string[] = [];
   const rt = new VirtualRuntime();
   rt.run(function* () {
@@ -1006,6 +1009,7 @@ test("B25 a killer that is killed while it waits for its victim: both end, and t
 });
 
 test("B25 a killer that is killed when its victim has just ended leaves no timer behind", () => {
+  inOrder();
   const rt = new VirtualRuntime();
   rt.run(function* () {
     const victim = spawn(function* () {

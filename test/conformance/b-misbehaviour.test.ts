@@ -17,7 +17,7 @@ import {
 } from "../../src/coordinator/index.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
-import { checked, exhaustive, runChecked } from "../support/harness.ts";
+import { checked, exhaustive, inOrder, runChecked } from "../support/harness.ts";
 
 /** Waits in a loop whose `finally` goes on with the loop: the language drops the kill. */
 function* swallow(wait: () => Operation<unknown>): Generator<any, void, any> {
@@ -200,6 +200,7 @@ test("B15 nor does one in a called operation, or in a plain generator", () => {
 });
 
 test("B17 a kill during a section without a wait is pending until the next wait, and never said to be done", () => {
+  inOrder();
   runChecked(function* () {
     const seen: unknown[] = [];
     const task: Task = spawn(function* () {

@@ -19,9 +19,10 @@ import {
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
-import { checked, exhaustive, runChecked } from "../support/harness.ts";
+import { checked, exhaustive, inOrder, runChecked } from "../support/harness.ts";
 
 test("B09 a kill wins over a wait that is already satisfied, and the lock is passed on", () => {
+  inOrder();
   const lock = new Coordinator({ name: "lock" });
   const log: string[] = [];
   runChecked(function* () {
@@ -61,6 +62,7 @@ test("B09 with nobody behind the victim the lock is free again", () => {
 });
 
 test("B09 a flash that is killed when it has its turn passes the turn on", () => {
+  inOrder();
   const lock = new Coordinator();
   const log: string[] = [];
   runChecked(function* () {
@@ -82,6 +84,7 @@ test("B09 a flash that is killed when it has its turn passes the turn on", () =>
 });
 
 test("B09 the same for a signal, a sleep, a join and a turn: each is satisfied, and none goes on", () => {
+  inOrder();
   const log: string[] = [];
   const rt = new VirtualRuntime();
   const wrapped = op(function* (name: string, wait: () => Operation<unknown>) {
@@ -346,6 +349,7 @@ test("B09 exhaustively: a lock is never lost and never in two hands, whoever is 
 });
 
 test("B09 a timeout that fires while its wait is satisfied hands the lock on", () => {
+  inOrder();
   const lock = new Coordinator({ held: true, name: "lock" });
   const log: string[] = [];
   const rt = new VirtualRuntime();
@@ -691,6 +695,7 @@ const endings: readonly Ending[] = [
 ];
 
 test.each(endings)("B19 a parent is killed in the turn in which a child ends with $name", (ending) => {
+  inOrder();
   for (const order of ["childFirst", "killFirst"] as const) {
     const rt = new VirtualRuntime();
     const main = rt.run(function* () {

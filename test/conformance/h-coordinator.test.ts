@@ -24,7 +24,7 @@ import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
 import { type Timed, type TimerQueue, timerQueueOf } from "../../src/time/timer-queue.ts";
-import { checked, runChecked } from "../support/harness.ts";
+import { checked, inOrder, runChecked } from "../support/harness.ts";
 
 /** Runs `body` on `rt`; throws what it throws. */
 function runOn<A>(rt: VirtualRuntime, body: () => Generator<unknown, A, any>): A {
@@ -53,6 +53,7 @@ function takers(gate: Coordinator, names: readonly string[], log: string[]): Tas
 }
 
 test("H01 three waiters: one release wakes the oldest, a notification wakes all, each once", () => {
+  inOrder();
   const gate = new Coordinator({ held: true });
   const signal = new Signal();
   const log: string[] = [];
@@ -98,6 +99,7 @@ test("H01 three waiters: one release wakes the oldest, a notification wakes all,
 
 describe("H02 the middle one of three waiters is killed", () => {
   test("H02 it leaves at once, and only the others are woken", () => {
+    inOrder();
     const gate = new Coordinator({ held: true });
     const signal = new Signal();
     const log: string[] = [];
@@ -311,6 +313,7 @@ describe("H06 removing while iterating", () => {
 
 describe("H07 moving waiters", () => {
   test("H07 a moved waiter that is killed leaves the new list; the old one is untouched", () => {
+    inOrder();
     const from = new Coordinator({ held: true, name: "from" });
     const to = new Coordinator({ held: true, name: "to" });
     const log: string[] = [];
@@ -338,6 +341,7 @@ describe("H07 moving waiters", () => {
   });
 
   test("H07 into a free coordinator: the oldest gets it", () => {
+    inOrder();
     const from = new Coordinator({ held: true });
     const to = new Coordinator();
     const log: string[] = [];
@@ -383,6 +387,7 @@ describe("H07 moving waiters", () => {
   });
 
   test("H07 onto itself, none, and more than there are", () => {
+    inOrder();
     const gate = new Coordinator({ held: true });
     const to = new Coordinator({ held: true });
     const log: string[] = [];
@@ -600,6 +605,7 @@ class Reply extends Wait<string> {
 }
 
 test("H10 a waiter that is woken with an error gets it where it waits; the others do not", () => {
+  inOrder();
   const queue: Reply[] = [];
   const error = new Error("for b");
   runChecked(function* () {
@@ -709,6 +715,7 @@ describe("H11 the owner of a coordinator ends while others wait for it", () => {
   });
 
   test("H11 the same when the owner was itself a waiter once", () => {
+    inOrder();
     const gate = new Coordinator({ held: true });
     runChecked(function* () {
       const [owner, waiter] = [0, 1].map((i) =>

@@ -14,7 +14,7 @@ import { Mutex, RwLock, select } from "../../src/sync/index.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
-import { checked, exhaustive, runChecked } from "../support/harness.ts";
+import { checked, exhaustive, inOrder, runChecked } from "../support/harness.ts";
 import { codeOf, failure, random } from "../support/sync.ts";
 
 const idle = { locked: false, owner: null, waiting: 0, broken: false };
@@ -71,6 +71,7 @@ test("I01 the lock excludes in every schedule", () => {
 });
 
 test("I02 first come, first served, and nobody barges in", () => {
+  inOrder();
   const mutex = new Mutex();
   const log: string[] = [];
   runChecked(function* () {
@@ -130,6 +131,7 @@ test("I03 the holder is killed: the next waiter has it, once", () => {
 
 describe("I04 a waiter is killed", () => {
   test("I04 while it waits, or between the release and its next step: the lock is passed on", () => {
+    inOrder();
     for (const when of ["waiting", "granted"]) {
       const mutex = new Mutex();
       const log: string[] = [];
@@ -333,6 +335,7 @@ test("H11, I05 a reader or writer ends without a release while others wait: a ty
 
 describe("I14 a read-write lock", () => {
   test("I14 readers wait behind a writer that waits; when it is killed they pass", () => {
+    inOrder();
     const lock = new RwLock();
     const log: string[] = [];
     runChecked(function* () {

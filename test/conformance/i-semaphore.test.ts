@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { group, spawn, type Task, yieldNow } from "../../src/coordinator/index.ts";
 import { Semaphore, select } from "../../src/sync/index.ts";
 import { sleep } from "../../src/time/sleep.ts";
-import { exhaustive, runChecked } from "../support/harness.ts";
+import { exhaustive, inOrder, runChecked } from "../support/harness.ts";
 import { codeOf, failure, random } from "../support/sync.ts";
 
 /** Spawns a task that takes `amount`, says so, and keeps it for a millisecond. */
@@ -29,6 +29,7 @@ function full(semaphore: Semaphore): void {
 
 describe("I07 a large request with small ones behind it", () => {
   test("I07 is not starved by them", () => {
+    inOrder();
     const semaphore = new Semaphore(5);
     const log: string[] = [];
     runChecked(function* () {
@@ -233,6 +234,7 @@ describe("I11 the total is changed while others wait", () => {
   });
 
   test("I11 requests that can no longer be met fail, unless the semaphore is closed for now", () => {
+    inOrder();
     const semaphore = new Semaphore(4);
     const codes: unknown[] = [];
     runChecked(function* () {

@@ -5,7 +5,7 @@ import { Barrier, BrokenBarrierError, Condition, Event, Latch, Mutex, select } f
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
-import { exhaustive, runChecked } from "../support/harness.ts";
+import { exhaustive, inOrder, runChecked } from "../support/harness.ts";
 import { codeOf, failure } from "../support/sync.ts";
 
 const idle = { locked: false, owner: null, waiting: 0, broken: false };
@@ -197,6 +197,7 @@ describe("I13 a task is killed while it waits for a condition", () => {
 
 describe("I15 events and latches", () => {
   test("I15 set before the wait, twice, in between, and reset while waiters wake", () => {
+    inOrder();
     const event = new Event();
     const log: string[] = [];
     const wait = (name: string) =>

@@ -9,7 +9,7 @@ import { RingBuffer } from "../../src/sync/ring-buffer.ts";
 import { select } from "../../src/sync/select.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
-import { exhaustive, runChecked } from "../support/harness.ts";
+import { exhaustive, inOrder, runChecked } from "../support/harness.ts";
 
 /** What every run has to add up to, and what became of each item. */
 class Ledger {
@@ -144,6 +144,7 @@ test.each([0, 1, 2, 7, 100])("J02 ten producers and five consumers on capacity %
 
 describe("J03 a blocked sender is killed", () => {
   test.each([0, 1])("J03 with capacity %i its item reaches nobody, and the hook gets it once", (capacity) => {
+    inOrder();
     const ledger = new Ledger({ capacity });
     const { channel } = ledger;
     runChecked(function* () {
@@ -220,6 +221,7 @@ describe("J03 a blocked sender is killed", () => {
 
 describe("J04 a blocked receiver is killed", () => {
   test("J04 before an item comes: the next receiver gets it", () => {
+    inOrder();
     runChecked(function* () {
       const channel = new Channel<string>();
       const receivers = [0, 1, 2].map(() => spawn(channel.receive()));
@@ -232,6 +234,7 @@ describe("J04 a blocked receiver is killed", () => {
   });
 
   test("J04 with an item in its hand: the next receiver gets it, in the old order", () => {
+    inOrder();
     runChecked(function* () {
       const channel = new Channel<number>(8);
       const receivers = [0, 1, 2].map(() => spawn(channel.receive()));
@@ -347,6 +350,7 @@ test("J06 nor does a place that a sender was given", () => {
 
 describe("J07 close", () => {
   test("J07 receivers get what is left and then the end; senders that wait get a ClosedError", () => {
+    inOrder();
     const ledger = new Ledger({ capacity: 2 });
     const { channel } = ledger;
     runChecked(function* () {

@@ -23,7 +23,7 @@ import {
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
-import { checked, exhaustive, runChecked } from "../support/harness.ts";
+import { checked, exhaustive, inOrder, runChecked } from "../support/harness.ts";
 import { thrownBy } from "../support/thrown.ts";
 
 /** Gives `value` after `ms`; clean-up of `cleanup` ms that a kill does not interrupt. */
@@ -106,6 +106,7 @@ describe("K06 race", () => {
 
 describe("K07 several branches end in the same turn", () => {
   test("K07 the first in order wins, always, and what the loser holds is released", () => {
+    inOrder();
     for (let run = 0; run < 100; run++) {
       const lock = new Coordinator();
       const go = new Signal();

@@ -37,7 +37,7 @@ import {
 import { Program } from "../../src/node/run.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { FakeRing, type Sqe } from "../support/fake-ring.ts";
-import { checked } from "../support/harness.ts";
+import { checked, inOrder } from "../support/harness.ts";
 import {
   expectError,
   failureOf,
@@ -93,6 +93,7 @@ describe("P04 io_uring_enter fails after submissions were made visible", () => {
   test.each(Object.entries(RETRIED))(
     "P04 %s is retried: nothing is lost or submitted twice",
     (_name, errno) => {
+      inOrder();
       for (const taken of [0, 1, 3]) {
         const { rt, ring } = onFakeRing({ sqEntries: 8 });
         // Some are taken, then the call fails twice, then some more, and so on.

@@ -1,6 +1,7 @@
 /** What every conformance test ends with: nothing is left alive, armed, queued or unreported. */
 import { expect } from "vitest";
 import type { Body, Coordinator, Signal } from "../../src/coordinator/index.ts";
+import { ambientSeed } from "../../src/testing/ambient-seed.ts";
 import { checkGate, checkQuiescent } from "../../src/testing/checks.ts";
 import {
   type KillEverywhereOptions,
@@ -20,6 +21,14 @@ export function checked(rt: VirtualRuntime, ...gates: (Coordinator | Signal)[]):
   expect(
     rt.reports.map(({ kind, task, where, error }) => ({ kind, task: task?.label, where, error })),
   ).toEqual([]);
+}
+
+/**
+ * The order of steps is the subject of the test, or what makes its race: it is not shuffled. Stands at the
+ * beginning of its body.
+ */
+export function inOrder(): void {
+  ambientSeed().ordered = true;
 }
 
 /** Runs `body` on a fresh virtual clock, checks the invariants, and gives its value or throws its error. */
