@@ -1,0 +1,221 @@
+/**
+ * Bugs planted on purpose, each a change of a few words in one file. The tests named with it must notice: at
+ * least two of them fail. They are applied while the tests are loaded (see plugin.ts), never to the sources.
+ */
+
+export interface Mutant {
+  /** What is wrong with it. */
+  readonly name: string;
+  /** Below `src/`. */
+  readonly file: string;
+  /** Occurs once in the file. */
+  readonly from: string;
+  readonly to: string;
+  /** Where it must be noticed, below `test/`. */
+  readonly tests: readonly string[];
+}
+
+const COORDINATOR = ["coordinator/coordinator", "conformance/h-coordinator", "conformance/b-races"];
+const KILL = ["coordinator/unwind", "coordinator/shield", "conformance/b-delivery", "conformance/c-cleanup"];
+const TREE = ["coordinator/exit", "coordinator/group", "conformance/a-life-cycle", "conformance/c-cleanup"];
+const TIME = ["time/sleep", "time/timeout", "time/timer-queue"];
+const CHANNEL = ["conformance/j-channels"];
+
+export const mutants: readonly Mutant[] = [
+  {
+    name: "a lock is lost when its new owner is killed before it runs",
+    file: "coordinator/coordinator.ts",
+    from: "if (this.failure === null) this.coordinator.handBack(this.task);",
+    to: "",
+    tests: COORDINATOR,
+  },
+  {
+    name: "a waiter that is killed stays in the queue",
+    file: "coordinator/coordinator.ts",
+    from: "this.list?.remove(this);\n    return true;",
+    to: "return true;",
+    tests: COORDINATOR,
+  },
+  {
+    name: "a release leaves the coordinator free before its next owner runs: others barge in",
+    file: "coordinator/coordinator.ts",
+    from: "this.holder = next.task;\n    if (this.waiters",
+    to: "this.holder = next.task;\n    this.isHeld = false;\n    if (this.waiters",
+    tests: COORDINATOR,
+  },
+  {
+    name: "the newest waiter is woken, not the oldest",
+    file: "coordinator/embedded-list.ts",
+    from: "const node = this.head;\n    if (node !== null) this.unlink(node);",
+    to: "const node = this.tail;\n    if (node !== null) this.unlink(node);",
+    tests: ["coordinator/embedded-list", ...COORDINATOR],
+  },
+  {
+    name: "a lock whose owner has ended breaks nobody",
+    file: "coordinator/finish.ts",
+    from: "breakContended(task, rare.contended);",
+    to: "void breakContended;",
+    tests: COORDINATOR,
+  },
+  {
+    name: "a later kill takes the place of the first cause",
+    file: "coordinator/kill.ts",
+    from: "if (scope.cause !== null || scope.host?.state === ENDED) return;",
+    to: "if (scope.host?.state === ENDED) return;\n  scope.cause = null;",
+    tests: KILL,
+  },
+  {
+    name: "a kill does not reach the children",
+    file: "coordinator/kill.ts",
+    from: "return scope.children === null ? null : scope.children.last;",
+    to: "return scope.live < 0 ? scope.children!.last : null;",
+    tests: KILL,
+  },
+  {
+    name: "a kill is delivered inside a shield",
+    file: "coordinator/unwind.ts",
+    from: "else if (scope.shields) return found;",
+    to: "",
+    tests: KILL,
+  },
+  {
+    name: "clean-up that is under way is unwound by a second kill",
+    file: "coordinator/unwind.ts",
+    from: "if (frame.unwinding !== null) return found;\n    const scope",
+    to: "const scope",
+    tests: KILL,
+  },
+  {
+    name: "a task is unwound while its children live",
+    file: "coordinator/unwind.ts",
+    from: "if (regionLive(task, target)) return false;",
+    to: "",
+    tests: KILL,
+  },
+  {
+    name: "a wait that was satisfied when the kill came keeps what it was given",
+    file: "coordinator/step.ts",
+    from: "if (wait !== null && wait.satisfied) wait.rollback();",
+    to: "",
+    tests: COORDINATOR,
+  },
+  {
+    name: "a task that is killed before its first step takes it",
+    file: "coordinator/step.ts",
+    from: "if (!task.started && task.live === 0) {",
+    to: "if (!task.started && task.live < 0) {",
+    tests: [...TREE, ...KILL],
+  },
+  {
+    name: "what clean-up throws is swallowed",
+    file: "coordinator/step.ts",
+    from: "rare.cleanupErrors.push({ target: frame.unwinding!, error: value });",
+    to: "",
+    tests: KILL,
+  },
+  {
+    name: "a value beats a kill",
+    file: "coordinator/finish.ts",
+    from: "if (cause !== null) return { status",
+    to: "if (cause !== null && value === undefined) return { status",
+    tests: ["coordinator/exit", "conformance/b-races", "conformance/b-misbehaviour"],
+  },
+  {
+    name: "defers run first in, first out",
+    file: "coordinator/finish.ts",
+    from: "rare.defers.pop()",
+    to: "rare.defers.shift()",
+    tests: TREE,
+  },
+  {
+    name: "a task ends before its children",
+    file: "coordinator/finish.ts",
+    from: "if (this.count(scope) > 0) return false;",
+    to: "",
+    tests: TREE,
+  },
+  {
+    name: "only the first of several joiners is woken",
+    file: "coordinator/finish.ts",
+    from: "node !== null; node = joiners.shift()) node.grant();",
+    to: "node !== null; node = joiners.shift()) break;",
+    tests: TREE,
+  },
+  {
+    name: "of several errors all but the first are dropped",
+    file: "coordinator/errors.ts",
+    from: "if (others.length === 0) return first;",
+    to: "return first;",
+    tests: ["coordinator/errors", ...TREE],
+  },
+  {
+    name: "a failure that is held and never joined is not reported",
+    file: "coordinator/finish.ts",
+    from: "rare.held.add(task);",
+    to: "",
+    tests: TREE,
+  },
+  {
+    name: "a flood of higher priority starves a lower one",
+    file: "coordinator/run-queue.ts",
+    from: "++low.passedOver >= AGEING",
+    to: "++low.passedOver >= AGEING * 1e9",
+    tests: ["coordinator/run-queue"],
+  },
+  {
+    name: "ready tasks keep timers waiting",
+    file: "coordinator/cooperator.ts",
+    from: "if (this.timers !== null) this.timers.expire();",
+    to: "if (this.timers !== null && this.queue.length === 0) this.timers.expire();",
+    tests: ["coordinator/run-queue", "time/timeout", "conformance/l-clock", "node/run"],
+  },
+  {
+    name: "a sleep that is killed leaves its timer armed",
+    file: "time/sleep.ts",
+    from: "timerQueueOf(this.task!.cooperator).disarm(this);",
+    to: "",
+    tests: TIME,
+  },
+  {
+    name: "equal deadlines fire last armed first",
+    file: "time/timer-queue.ts",
+    from: "a.order < b.order",
+    to: "a.order > b.order",
+    tests: TIME,
+  },
+  {
+    name: "a place that is used again keeps its generation",
+    file: "handle/slab.ts",
+    from: "this.generations[index] = generation + 1;",
+    to: "",
+    tests: ["handle/slab"],
+  },
+  {
+    name: "an item is lost when its receiver is killed before it runs",
+    file: "sync/channel-waits.ts",
+    from: "this.channel.giveBack(item, this.order, this.task!);",
+    to: "",
+    tests: CHANNEL,
+  },
+  {
+    name: "a sender that is killed stays in the queue",
+    file: "sync/channel-waits.ts",
+    from: "this.channel.senders.remove(this);\n    return true;",
+    to: "return true;",
+    tests: CHANNEL,
+  },
+  {
+    name: "a receiver that is killed stays in the queue",
+    file: "sync/channel-waits.ts",
+    from: "this.channel.receivers.remove(this);\n    return true;",
+    to: "return true;",
+    tests: CHANNEL,
+  },
+  {
+    name: "a mutex is released by anybody",
+    file: "sync/mutex.ts",
+    from: "if (owner !== current.task) throw notOwner(gate.name, owner);",
+    to: "",
+    tests: ["conformance/i-mutex"],
+  },
+];
