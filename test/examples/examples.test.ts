@@ -189,6 +189,7 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "[b] answered",
     "[none] idle",
   ],
+  testing: ["a1 b1: fetched twice", "with the lock: in no order"],
   timeout: [
     "undefined",
     "slow: cleaned up",
