@@ -19,7 +19,7 @@ import {
 import { run } from "../../src/node/run.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
-import { checked, exhaustive, runChecked } from "../support/harness.ts";
+import { checked, exhaustive, inOrder, runChecked } from "../support/harness.ts";
 import { thrownBy } from "../support/thrown.ts";
 
 const failing = op(function* failing(ms: number, error: unknown) {
@@ -161,6 +161,7 @@ test("D03 the parent's body throws: children are killed and unwound first", () =
 
 describe("D04 two children throw in the same turn", () => {
   test("D04 both are there, in the order in which they failed, every time", () => {
+    inOrder();
     for (let i = 0; i < 20; i++) {
       const errors = [new Error("a"), new Error("b"), new Error("c")];
       runChecked(function* () {
@@ -616,6 +617,7 @@ test("D19 a broken rule of the scheduler stops the runtime, past every catch", (
 });
 
 test("D20 an error that is kept keeps no task alive, and its causes form no circle", async () => {
+  inOrder();
   const errors: Error[] = [];
   const refs: WeakRef<Task>[] = [];
   const rt = new VirtualRuntime();
