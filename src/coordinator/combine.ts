@@ -8,7 +8,7 @@
 import { UsageError } from "./errors.ts";
 import { type Exit, unwrapExit } from "./exit.ts";
 import { Group, runGroup } from "./group.ts";
-import { killChildren } from "./kill.ts";
+import { killChildren, requestKill } from "./kill.ts";
 import { type Body, describeValue, type Operation, op } from "./operation.ts";
 import { checkLimit } from "./places.ts";
 import type { Task } from "./task.ts";
@@ -137,6 +137,17 @@ abstract class BranchGroup extends Group {
   /** A branch has ended. What its failure does is left to this, and not to `childFailed`. */
   abstract branchEnded(task: Task): void;
 
+  /** The whole ends as this branch did, with its error or killed for its reason. */
+  endWith(task: Task): void {
+    const exit = task.exit!;
+    if (exit.status === "failed") this.fail([exit.error], task);
+    else if (exit.status === "killed") {
+      const { reason, origin } = exit.cause;
+      this.errors.push(...exit.errors);
+      requestKill(this, reason, origin === null ? undefined : { origin });
+    }
+  }
+
   override release(child: Task): void {
     this.branchEnded(child);
     super.release(child);
@@ -166,7 +177,7 @@ class AllOf extends BranchGroup {
   override branchEnded(task: Task): void {
     if (task.exit!.status === "done") return;
     // What was killed with the rest has nothing to say but what its clean-up threw.
-    if (this.cause === null && !this.closed) this.fail([errorOf(task)], task);
+    if (this.cause === null && !this.closed) this.endWith(task);
     else this.errors.push(...cleanupErrors(task));
   }
 }
@@ -189,8 +200,8 @@ class FirstOf extends BranchGroup {
 
   win(task: Task): void {
     this.winner = task;
-    if (task.exit!.status !== "done") this.errors.push(errorOf(task));
-    killChildren(this, `${task.label} has won the ${this.name}`);
+    if (task.exit!.status === "done") killChildren(this, `${task.label} has won the ${this.name}`);
+    else this.endWith(task);
   }
 
   lost(task: Task): void {
@@ -198,7 +209,7 @@ class FirstOf extends BranchGroup {
     if (this.winner!.exit!.status !== "done") this.errors.push(...errors);
     else {
       for (const error of errors) {
-        task.cooperator.report({ kind: "failure", task, where: `the clean-up of ${this.name}`, error });
+        task.cooperator.report({ kind: "failure", task, where: `had lost the ${this.name}`, error });
       }
     }
   }

@@ -432,7 +432,7 @@ export class Cooperator {
 function reportToConsole(report: Report): void {
   const what =
     report.kind === "failure"
-      ? "failed and nobody joined it"
+      ? `failed and ${report.where === "" ? "nobody joined it" : report.where}`
       : report.kind === "kill-overridden"
         ? `overrode or lost a kill${report.where === "" ? "" : ` in ${report.where}`}`
         : report.kind === "stuck"

@@ -125,6 +125,14 @@ export class StuckError extends CoopError {
   }
 }
 
+/** Children of a supervisor had to be restarted too often. The cause is the last failure. */
+export class RestartLimitError extends CoopError {
+  static override readonly brand = "RestartLimitError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("COOP_RESTART_LIMIT", message, options);
+  }
+}
+
 /** Sets `prototype.name` and the brand once per class, so that instances carry neither as own fields. */
 export function brand(
   ...classes: readonly (typeof CoopError | { brand: string; prototype: CoopError })[]
@@ -148,6 +156,7 @@ brand(
   KilledError,
   StuckError,
   StallError,
+  RestartLimitError,
 );
 
 /**

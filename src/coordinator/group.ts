@@ -147,13 +147,20 @@ export class Group extends Scope {
 
   /** @internal Calls back, as code of the task whose group it is. What that throws fails the group. */
   tell(callback: () => void, errors: readonly unknown[], child: Task): void {
+    try {
+      this.asHost(callback);
+    } catch (error) {
+      const known = (error as { cause?: unknown } | null | undefined)?.cause;
+      this.fail([error, ...errors.filter((other) => other !== error && other !== known)], child);
+    }
+  }
+
+  /** @internal What it spawns is then as if the group's own task had done it. */
+  asHost(callback: () => void): void {
     const outer = current.task;
     current.task = this.host;
     try {
       callback();
-    } catch (error) {
-      const known = (error as { cause?: unknown } | null | undefined)?.cause;
-      this.fail([error, ...errors.filter((other) => other !== error && other !== known)], child);
     } finally {
       current.task = outer;
     }

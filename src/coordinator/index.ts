@@ -43,6 +43,7 @@ export {
   DeadlockError,
   InvariantError,
   KilledError,
+  RestartLimitError,
   StallError,
   StuckError,
   UnsupportedError,
@@ -60,6 +61,14 @@ export { type Shield, shield } from "./shield.ts";
 export { Signal } from "./signal.ts";
 export { defer, type SpawnOptions, self, spawn } from "./spawn.ts";
 export { type Spawner, type SpawnReadyOptions, type Started, spawnReady } from "./spawn-ready.ts";
+export type { RestartPolicy, SupervisedChild, SupervisedOptions } from "./supervised.ts";
+export {
+  type Restart,
+  type Strategy,
+  type Supervisor,
+  type SupervisorOptions,
+  supervise,
+} from "./supervisor.ts";
 export type { FailureMode, KillOptions, Task } from "./task.ts";
 export { TaskLocal } from "./task-local.ts";
 export type { Timeout, Timers } from "./timers.ts";

@@ -19,6 +19,8 @@ export interface Timers {
   after(duration: number | string, onFire?: () => void): Timeout;
   /** Like `after`, at a time of the clock in nanoseconds. */
   at(deadline: number, onFire?: () => void): Timeout;
+  /** A duration in nanoseconds: `"2 seconds"`, or milliseconds. */
+  nanoseconds(duration: number | string): number;
   /** Fires what is due. Returns how many fired. */
   expire(): number;
   /** Timers armed. */

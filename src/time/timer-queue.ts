@@ -60,6 +60,10 @@ export class TimerQueue implements Timers {
     return this.heap.length === 0 ? Number.POSITIVE_INFINITY : this.heap[0]!.deadline;
   }
 
+  nanoseconds(duration: number | string): number {
+    return nanoseconds(duration);
+  }
+
   after(duration: number | string, onFire?: () => void): Timeout {
     return this.at(this.cooperator.now() + nanoseconds(duration), onFire);
   }

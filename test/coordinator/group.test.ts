@@ -661,7 +661,7 @@ describe("a limit", () => {
         { name: "crew", limit: 2 },
       );
       expect(rt.now).toBe(45);
-    });
+    }).result;
     expect(log.filter((line) => line.includes("got in"))).toEqual([
       "e got in at 10",
       "f got in at 15",
@@ -697,7 +697,10 @@ describe("a limit", () => {
             { limit: 2 },
           );
         },
-        check: () => expect(alive).toBe(0),
+        check: ({ main }) => {
+          expect(main.exit?.status).not.toBe("failed");
+          expect(alive).toBe(0);
+        },
       };
     });
     expect(most).toBe(2);
@@ -741,7 +744,7 @@ describe("a limit", () => {
         { limit: 1 },
       );
       expect(rt.now).toBe(25);
-    });
+    }).result;
     expect(log).not.toContain("+never");
     checked(rt);
   });
@@ -770,10 +773,10 @@ describe("a limit", () => {
           ) as any,
       );
       expect(error).toBeInstanceOf(KilledError);
-      yield* sleep(0);
+      yield* sleep(1);
       expect(codes).toEqual(["COOP_CLOSED", "COOP_CLOSED", "COOP_CLOSED"]);
       expect((yield* thrownBy(() => g.start(never()) as any)).code).toBe("COOP_CLOSED");
-    });
+    }).result;
     checked(rt);
   });
 
@@ -799,7 +802,7 @@ describe("a limit", () => {
         { limit: 1 },
       );
       expect(log).toEqual(["+a", "-a", "+b", "-b"]);
-    });
+    }).result;
     checked(rt);
   });
 
@@ -844,7 +847,7 @@ describe("onFailure", () => {
       expect(error.errors).toEqual([b, c]);
       expect(done).toBe(true);
       expect(rt.now).toBe(30);
-    });
+    }).result;
     checked(rt);
   });
 
@@ -870,7 +873,7 @@ describe("onFailure", () => {
         },
       );
       expect(failed).toEqual(["first"]);
-    });
+    }).result;
     expect(rt.reports.splice(0)).toMatchObject([{ kind: "failure", error: "again 1" }]);
     checked(rt);
   });

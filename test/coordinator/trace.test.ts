@@ -46,7 +46,7 @@ describe("traceOf", () => {
           { task: "main#1", spawnedBy: null, spawnedAt: null },
         ],
       });
-    });
+    }).result;
     checked(rt);
   });
 
