@@ -86,6 +86,7 @@ export class KillWait<A> extends OutcomeWait<A, Exit<A>> {
 
   protected override begin(task: Task): boolean {
     const target = this.target;
+    target.cooperator.checkThread(task.cooperator);
     if (this.within !== undefined && target.state !== ENDED) {
       const cooperator = target.cooperator;
       this.timeout = cooperator.requireTimers().after(this.within, () => cooperator.hurry(target as Task));
