@@ -128,6 +128,7 @@ export class Acceptor extends Embedded implements Shots, Dependent {
 
   /** @internal To the oldest waiter, or kept. */
   offer(number: number): void {
+    this.io.driver.own(number);
     const waiter = this.waiters.shift();
     if (waiter !== null) {
       this.claimedCount++;

@@ -80,6 +80,7 @@ export class Descriptor extends Embedded {
     this.kind = kind;
     this.details = details;
     io.descriptors.push(this);
+    io.driver.own(number);
   }
 
   /** The descriptor number, -1 once it is closed or released. It stays ours: never close it elsewhere. */
@@ -216,6 +217,7 @@ export class Descriptor extends Embedded {
   }
 
   private forget(): void {
+    this.io.driver.disown(this.number);
     this.number = -1;
     this.list?.remove(this);
   }
@@ -240,5 +242,7 @@ function background(
 
 /** @internal Closes a descriptor that was opened for a task that is gone. */
 export function closeOrphan(io: Io, number: number): void {
+  // Before the close: afterwards the number may be somebody else's.
+  io.driver.disown(number);
   background(io, OP_CLOSE, number, 0, null);
 }

@@ -60,6 +60,10 @@ export interface IoDriver extends Driver {
   forget(handle: Handle): void;
   /** True when the kernel and the sandbox allow the opcode. */
   supports(opcode: number): boolean;
+  /** Takes note of a descriptor that is ours to close: should the thread be ended, it is closed then. Idempotent. */
+  own(fd: number): void;
+  /** It is not, any more. */
+  disown(fd: number): void;
   /** Closes a descriptor at once, with a plain system call. Returns 0 or -errno. */
   closeNow(fd: number): number;
   socketName(fd: number, peer: boolean, out: Uint8Array): number;

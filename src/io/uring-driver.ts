@@ -35,6 +35,9 @@ const KIND_ALARM = 2;
 /** Completions nobody waits for. */
 const KIND_NONE = 3;
 
+/** Descriptor numbers we keep account of: the kernel's own limit, fs.nr_open, as it usually is. */
+const OWNED_MAX = 1 << 20;
+
 /** Words of the alarm's timespecs: each lives until the submission that names it has been taken. */
 const ALARM_SLOTS = 16;
 
@@ -108,6 +111,8 @@ export class UringDriver implements IoDriver, Alarm {
   private readonly ring: NativeRing;
   private readonly slab = new Slab<Handle>(INFLIGHT_MAX);
   private readonly supported: ReadonlySet<number>;
+  /** One bit per descriptor number that is ours to close. */
+  private readonly owned = new Int32Array(new SharedArrayBuffer(OWNED_MAX / 8));
 
   /** Rings as 32-bit words, and where in them the fields are. */
   private readonly words: Int32Array;
@@ -167,6 +172,7 @@ export class UringDriver implements IoDriver, Alarm {
       sqEntries: options?.sqEntries ?? SQ_ENTRIES,
       cqEntries: options?.cqEntries ?? CQ_ENTRIES,
       opcodes: options?.opcodes ?? OPCODES,
+      owned: this.owned,
     });
     this.binding = binding;
     this.ring = ring;
@@ -543,6 +549,14 @@ export class UringDriver implements IoDriver, Alarm {
       (Atomics.load(words, this.sqFlagsAt) & (abi.SQ_TASKRUN | abi.SQ_CQ_OVERFLOW)) === 0 &&
       Atomics.load(words, this.cqTailAt) === this.cqHead
     );
+  }
+
+  own(fd: number): void {
+    if (fd < OWNED_MAX) this.owned[fd >>> 5]! |= 1 << (fd & 31);
+  }
+
+  disown(fd: number): void {
+    if (fd < OWNED_MAX) this.owned[fd >>> 5]! &= ~(1 << (fd & 31));
   }
 
   closeNow(fd: number): number {

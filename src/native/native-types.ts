@@ -13,6 +13,11 @@ export interface RingOptions {
   readonly opcodes: readonly number[];
   /** Allowed SQE flags; all by default. IO_DRAIN always is. */
   readonly sqeFlags?: number;
+  /**
+   * An account of open descriptors, one bit per number: what is in it when the thread ends, and no JavaScript runs
+   * any more, is closed; standard input, output and error are not.
+   */
+  readonly owned?: Int32Array<SharedArrayBuffer>;
   /** Set-up flags to do without, to try the fallback chain for older kernels on a new one. */
   readonly without?: number;
 }

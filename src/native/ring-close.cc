@@ -130,11 +130,30 @@ bool quiesce(Ring* ring) {
   }
 }
 
+/**
+ * Closes what JavaScript has left open and can no longer close: a worker that is terminated would leave it open as
+ * long as the process lives.
+ */
+void closeDescriptors(const Ring* ring) {
+  for (size_t i = 0; i < ring->ownedWords; i++) {
+    for (uint32_t bits = ring->owned[i]; bits != 0; bits &= bits - 1) {
+      const int fd = static_cast<int>(i * 32) + __builtin_ctz(bits);
+      // Whoever writes last words needs these.
+      if (fd > STDERR_FILENO) close(fd);
+    }
+  }
+}
+
 }  // namespace
 
 void closeRing(napi_env env, Ring* ring, bool unmap) {
   if (ring->fd < 0) return;
   const bool quiet = !ring->enabled || quiesce(ring);
+  // The flag says that there is no JavaScript any more.
+  if (unmap) closeDescriptors(ring);
+  if (ring->ownedView != nullptr) napi_delete_reference(env, ring->ownedView);
+  ring->ownedView = nullptr;
+  ring->ownedWords = 0;
   unregisterRingDescriptor(ring);
   stopWatch(ring);
   if (unmap) {

@@ -141,6 +141,11 @@ napi_value createRing(napi_env env, napi_callback_info info) {
     return failureObject(env, failure);
   }
   adoptRing(static_cast<Environment*>(args.data), ring);
+  if (request.ownedView != nullptr &&
+      napi_create_reference(env, request.ownedView, 1, &ring->ownedView) == napi_ok) {
+    ring->owned = request.owned;
+    ring->ownedWords = request.ownedWords;
+  }
   napi_value object = ringObject(env, ring, request);
   if (object != nullptr) return object;
   closeRing(env, ring, false);

@@ -71,6 +71,30 @@ bool readOpcodes(napi_env env, napi_value object, RingRequest* request) {
   return true;
 }
 
+/** Shared memory, because it is read when no JavaScript runs any more: it can be neither detached nor moved. */
+bool readOwned(napi_env env, napi_value object, RingRequest* request) {
+  napi_value view = nullptr;
+  bool has = false;
+  if (!ownProperty(env, object, "owned", &view, &has)) return false;
+  if (!has) return true;
+  bool is = false;
+  napi_typedarray_type type = static_cast<napi_typedarray_type>(-1);
+  size_t elements = 0;
+  void* data = nullptr;
+  napi_value buffer = nullptr;
+  bool plain = true;
+  if (napi_is_typedarray(env, view, &is) == napi_ok && is &&
+      napi_get_typedarray_info(env, view, &type, &elements, &data, &buffer, nullptr) == napi_ok &&
+      type == napi_int32_array && napi_is_arraybuffer(env, buffer, &plain) == napi_ok && !plain) {
+    request->ownedView = view;
+    request->owned = static_cast<const uint32_t*>(data);
+    request->ownedWords = elements;
+    return true;
+  }
+  throwTypeError(env, "%s must be an Int32Array on a SharedArrayBuffer", "owned");
+  return false;
+}
+
 }  // namespace
 
 bool readRequest(napi_env env, napi_value options, RingRequest* request) {
@@ -84,7 +108,7 @@ bool readRequest(napi_env env, napi_value options, RingRequest* request) {
       !readNumber(env, options, "cqEntries", 1, kCqEntriesMax, &request->cqEntries) ||
       !readNumber(env, options, "sqeFlags", 0, kSqeFlagsAll, &sqeFlags) ||
       !readNumber(env, options, "without", 0, UINT32_MAX, &request->without) ||
-      !readOpcodes(env, options, request)) {
+      !readOpcodes(env, options, request) || !readOwned(env, options, request)) {
     return false;
   }
   request->sqeFlags = static_cast<uint8_t>(sqeFlags);

@@ -25,6 +25,10 @@ struct RingRequest {
   uint8_t sqeFlags;
   /** One byte per opcode, non-zero when allowed. Opcodes this kernel lacks are cleared by the set-up. */
   uint8_t opcodes[256];
+  /** The account of open descriptors, null when JavaScript keeps none. */
+  napi_value ownedView;
+  const uint32_t* owned;
+  size_t ownedWords;
 };
 
 /** Which step the kernel refused, and why. `step` is a string literal. */
@@ -72,6 +76,11 @@ struct Ring {
   /** Keep registered memory from being collected while the kernel may still write to it. */
   napi_ref fixedBuffers = nullptr;
   napi_ref bufferGroups[kBufferGroupsMax] = {};
+
+  /** One bit per descriptor number that JavaScript has to close; the reference keeps the memory. */
+  const uint32_t* owned = nullptr;
+  size_t ownedWords = 0;
+  napi_ref ownedView = nullptr;
 
   uint32_t* at(uint32_t offset) const { return reinterpret_cast<uint32_t*>(memory.ring + offset); }
   uint32_t load(uint32_t offset) const { return __atomic_load_n(at(offset), __ATOMIC_ACQUIRE); }

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { loadBinding } from "../../src/native/binding.ts";
 import * as k from "../../src/native/layout.ts";
-import { openDescriptors, TestRing } from "./support.ts";
+import { openDescriptors, shared, TestRing } from "./support.ts";
 
 const EACCES = 13;
 
@@ -25,7 +25,7 @@ describe("setting up a ring", () => {
     nops(ring, 40);
   });
 
-  it("never asks for a kernel thread that would keep old credentials", () => {
+  it("U10 never asks for a kernel thread that would keep old credentials", () => {
     using ring = new TestRing();
     const SQPOLL = 2;
     expect(ring.native.setupFlags & SQPOLL).toBe(0);
@@ -84,6 +84,10 @@ describe("setting up a ring", () => {
       { sqEntries: 4, cqEntries: 8, opcodes: ["NOP"] },
       { sqEntries: 4, cqEntries: 8, opcodes: new Array(257).fill(0) },
       { sqEntries: 4, cqEntries: 8, opcodes, sqeFlags: 0x80 },
+      // Memory that may be detached, or moved, before it is read; and what is no account of words.
+      { sqEntries: 4, cqEntries: 8, opcodes, owned: new Int32Array(4) },
+      { sqEntries: 4, cqEntries: 8, opcodes, owned: shared(16) },
+      { sqEntries: 4, cqEntries: 8, opcodes, owned: 4 },
     ];
     for (const options of wrong) {
       expect(() => createRing(options as never)).toThrow(/must|too many/);

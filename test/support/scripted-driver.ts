@@ -150,6 +150,10 @@ export class ScriptedDriver implements IoDriver {
     return true;
   }
 
+  own(): void {}
+
+  disown(): void {}
+
   closeNow(fd: number): number {
     this.open.delete(fd);
     return 0;
