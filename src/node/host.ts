@@ -30,11 +30,25 @@ export interface NodeHostOptions {
   readonly ring?: UringOptions;
 }
 
-/** Hosts that are not closed. They share one listener: Node warns of many. */
+/** Hosts that are not closed. They share their listeners: Node warns of many. */
 const hosts = new Set<NodeHost>();
 
 function allIdle(): void {
   for (const host of [...hosts]) host.idle();
+}
+
+function allLeft(): void {
+  for (const host of [...hosts]) host.leave();
+}
+
+function enlist(host: NodeHost): void {
+  if (hosts.size === 0) process.on("beforeExit", allIdle).on("exit", allLeft);
+  hosts.add(host);
+}
+
+function dismiss(host: NodeHost): void {
+  hosts.delete(host);
+  if (hosts.size === 0) process.off("beforeExit", allIdle).off("exit", allLeft);
 }
 
 export class NodeHost implements Host, Alarm {
@@ -75,8 +89,7 @@ export class NodeHost implements Host, Alarm {
     this.timers = new TimerQueue(cooperator, this);
     cooperator.timers = this.timers;
     cooperator.openDriver = () => this.openDriver();
-    if (hosts.size === 0) process.on("beforeExit", allIdle);
-    hosts.add(this);
+    enlist(this);
   }
 
   requestTurn(): void {
@@ -129,20 +142,34 @@ export class NodeHost implements Host, Alarm {
     cooperator.close();
     this.disarm();
     this.closed = true;
-    hosts.delete(this);
-    if (hosts.size === 0) process.off("beforeExit", allIdle);
+    dismiss(this);
     driver?.close();
     if (driver !== null && this.panicked) this.abandonDescriptors(driver);
   }
 
-  /** After a fault there are no more turns. The ring has cancelled what was in flight when it was closed. */
+  /**
+   * @internal The process ends, by process.exit or an error, and no task will run again. What the system would
+   * cancel and close by itself is done here, because there it takes some milliseconds longer than the process,
+   * in which the port of a listener is not free. Node does not run an addon's own clean-up on this way out.
+   */
+  leave(): void {
+    this.closed = true;
+    dismiss(this);
+    const { driver } = this;
+    if (driver === null) return;
+    driver.close();
+    this.abandonDescriptors(driver);
+  }
+
+  /** There are no more turns. The ring has cancelled what was in flight when it was closed. */
   private abandonDescriptors(driver: UringDriver): void {
     for (const descriptor of [...ioOf(this.cooperator).descriptors]) {
       descriptor.inflight = 0;
       descriptor.closing = null;
       const { borrowed } = descriptor;
       const number = descriptor.release();
-      if (!borrowed) driver.closeNow(number);
+      // Others have last words to say on standard output and error.
+      if (!borrowed && number > 2) driver.closeNow(number);
     }
   }
 

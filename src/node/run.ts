@@ -1,12 +1,12 @@
 /** Running a program in Node. */
-
+import { constants } from "node:os";
 import { checkSignal, killOnAbort } from "../async/abort.ts";
 import type { Report } from "../coordinator/cooperator.ts";
 import { current } from "../coordinator/current.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import { type Exit, unwrapExit } from "../coordinator/exit.ts";
 import { whenEnded } from "../coordinator/join.ts";
-import type { Body } from "../coordinator/operation.ts";
+import { type Body, describeValue } from "../coordinator/operation.ts";
 import type { Task } from "../coordinator/task.ts";
 import { showTrace } from "../coordinator/trace.ts";
 import type { UringOptions } from "../io/uring-driver.ts";
@@ -118,27 +118,29 @@ export interface MainOptions extends RunOptions {
   /** Signals that end the program gracefully. Default SIGINT and SIGTERM. */
   readonly signals?: readonly NodeJS.Signals[];
   /** Time for clean-up after a signal; what has not stopped by then is cut short and named. Default 10 seconds. */
-  readonly grace?: number | string;
+  readonly grace?: Duration;
 }
 
 const GRACE_DEFAULT = "10 seconds";
-const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 };
+const SIGNALS_DEFAULT: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
 
 /**
  * Runs `body` as the program of this process. The first SIGINT or SIGTERM kills the tree and waits for its
- * clean-up; a second one exits at once. The exit code is 0, 1 after an error (which is printed), or 128 plus
- * the signal's number.
+ * clean-up; a second one exits at once. The exit code is 1 after an error (which is printed), 128 plus the
+ * signal's number after a signal, and otherwise what `process.exitCode` says, 0 by default.
  *
  * @returns how the program ended; it never rejects on account of the program.
+ * @throws {UsageError} `COOP_ARGUMENT` for a signal that cannot be waited for.
  * @example await main(server(8080));
  */
 export async function main<A>(body: Body<A>, options?: MainOptions): Promise<Exit<A>> {
   const graceNs = nanoseconds(options?.grace ?? GRACE_DEFAULT);
+  const signals = checkSignals(options?.signals ?? SIGNALS_DEFAULT);
   const program = new Program(body, options);
   const { task, host } = program;
   let received: string | null = null;
   const onSignal = (signal: NodeJS.Signals): void => {
-    const code = 128 + (SIGNAL_NUMBERS[signal] ?? 0);
+    const code = 128 + constants.signals[signal];
     if (received !== null) process.exit(code);
     received = signal;
     process.exitCode = code;
@@ -148,7 +150,6 @@ export async function main<A>(body: Body<A>, options?: MainOptions): Promise<Exi
     // The kill may have woken nobody, and an alarm is set in a turn.
     host.requestTurn();
   };
-  const signals = options?.signals ?? ["SIGINT", "SIGTERM"];
   for (const signal of signals) process.on(signal, onSignal);
   host.killable = signals.length > 0;
   try {
@@ -166,4 +167,13 @@ export async function main<A>(body: Body<A>, options?: MainOptions): Promise<Exi
   } finally {
     for (const signal of signals) process.off(signal, onSignal);
   }
+}
+
+/** Before anything runs: a listener for one of these would fail, or never be called. */
+function checkSignals(signals: readonly NodeJS.Signals[]): readonly NodeJS.Signals[] {
+  for (const signal of signals) {
+    if (Object.hasOwn(constants.signals, signal) && signal !== "SIGKILL" && signal !== "SIGSTOP") continue;
+    throw new UsageError("COOP_ARGUMENT", `no program can wait for the signal ${describeValue(signal)}`);
+  }
+  return [...new Set(signals)];
 }

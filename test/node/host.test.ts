@@ -1,7 +1,7 @@
 /** The cooperator as a guest of Node's loop: what comes from outside a turn, and the real clock. */
 import { describe, expect, test } from "vitest";
 import { Coordinator, now, op, spawn, timeout } from "../../src/index.ts";
-import { Handle, nop, recv, setupRecv } from "../../src/io/index.ts";
+import { accept, Handle, listen, nop, recv, setupRecv } from "../../src/io/index.ts";
 import { run } from "../../src/node/run.ts";
 import { sleep } from "../../src/time/index.ts";
 import { failureOf, ioCounts, nodeTurn, runIo, submitted, tcpPair, until } from "../support/io.ts";
@@ -42,13 +42,13 @@ describe("what is asked for outside of a turn happens soon", () => {
 
   test("the kill of a program that is blocked in io", async () => {
     await runIo(function* () {
-      const { far } = yield* tcpPair();
-      const readers = Array.from({ length: 50 }, () => spawn(recv(far, Buffer.alloc(1))));
+      const listener = yield* listen("127.0.0.1:0");
+      const tasks = Array.from({ length: 50 }, () => spawn(accept(listener)));
       yield* submitted();
       setImmediate(() => {
-        for (const reader of readers) reader.kill();
+        for (const task of tasks) task.kill();
       });
-      for (const reader of readers) expect((yield* reader.settled()).status).toBe("killed");
+      for (const task of tasks) expect((yield* task.settled()).status).toBe("killed");
     });
   });
 });

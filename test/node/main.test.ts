@@ -1,4 +1,5 @@
 /** main(): exit codes, signals, and clean-up that takes too long. Each program is a process of its own. */
+import { constants } from "node:os";
 import { describe, expect, test } from "vitest";
 import { startChild } from "../support/children.ts";
 
@@ -90,6 +91,31 @@ describe.concurrent("U05 a signal", () => {
     await child.printed("ready");
     child.signal("SIGHUP");
     expect(await child.ended).toMatchObject({ code: 129, stdout: "ready\ncleaning\ncleaned\nexit killed\n" });
+  });
+
+  test("U05 a signal with a number of its own keeps it, named twice or not", async () => {
+    const child = startChild("main", "never", "SIGUSR2,SIGUSR2");
+    await child.printed("ready");
+    child.signal("SIGUSR2");
+    expect(await child.ended).toMatchObject({
+      code: 128 + constants.signals.SIGUSR2,
+      stdout: "ready\ncleaning\ncleaned\nexit killed\n",
+    });
+  });
+
+  test.each(["SIGKILL", "SIGSTOP", "SIGNONE", "toString"])(
+    "U05 %s, which nobody can wait for, is refused before the program begins",
+    async (signal) => {
+      const { code, stdout, stderr } = await startChild("main", "never", signal).ended;
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toMatch(/UsageError: no program can wait for the signal/);
+      expect(stderr).toMatch(/COOP_ARGUMENT/);
+    },
+  );
+
+  test("U05 a program that ends itself keeps the exit code it has set", async () => {
+    const { code, stdout } = await startChild("main", "ends itself").ended;
+    expect({ code, stdout }).toEqual({ code: 3, stdout: "ready\ncleaning\ncleaned\nexit killed\n" });
   });
 
   test("U05 control: a signal that is not among them just ends the process", async () => {

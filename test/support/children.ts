@@ -38,6 +38,11 @@ export class Child {
     });
   }
 
+  /** What it has printed so far. */
+  get output(): string {
+    return this.stdout;
+  }
+
   /** Resolves when the program has printed `text`, or has ended. */
   printed(text: string): Promise<void> {
     if (this.stdout.includes(text)) return Promise.resolve();
@@ -49,7 +54,8 @@ export class Child {
   }
 }
 
-function childPath(name: string): string {
+/** Where `test/node/children/<name>.mjs` lies. */
+export function childPath(name: string): string {
   return fileURLToPath(new URL(`../node/children/${name}.mjs`, import.meta.url));
 }
 

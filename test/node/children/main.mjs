@@ -1,6 +1,6 @@
 // Usage: main.mjs DIST MODE. A program that runs under main(), and what is done to it is up to the test.
 const [dist, mode] = process.argv.slice(2);
-const { Coordinator, main, never, op, shield, sleep, spawn } = await import(`${dist}/index.js`);
+const { Coordinator, main, never, op, self, shield, sleep, spawn } = await import(`${dist}/index.js`);
 const { accept, listen, nop } = await import(`${dist}/io/index.js`);
 
 /** Waits until a signal comes, then cleans up, which takes `cleanUp`. */
@@ -50,6 +50,14 @@ const programs = {
       yield* served(never(), quick);
     });
     yield* accept(listener);
+  },
+  *"ends itself"() {
+    spawn(function* () {
+      yield* sleep(5);
+      process.exitCode = 3;
+      self().cooperator.kill("enough");
+    });
+    yield* served(never(), quick);
   },
   *"fails in clean-up"() {
     yield* served(never(), function* () {
@@ -101,7 +109,7 @@ const options = {
   "fails in clean-up": { grace: 1000 },
 };
 let interval = null;
-const signals = process.argv[4] === undefined ? {} : { signals: [process.argv[4]] };
+const signals = process.argv[4] === undefined ? {} : { signals: process.argv[4].split(",") };
 const exit = await main(programs[mode], { name: "program", ...options[mode], ...signals });
 clearInterval(interval);
 console.log(`exit ${exit.status}`);
