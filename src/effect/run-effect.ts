@@ -1,26 +1,24 @@
 /**
- * An Effect as a part of a task. Its fiber is the task's own: a kill interrupts it, and the task waits for its
- * finalizers before it ends.
+ * An Effect as a part of a task. Its fiber is the task's own: a kill interrupts it when the children are gone, as
+ * frames are unwound then, and the task waits for its finalizers.
  *
  * ```
  *   the fiber runs ──── it ends by itself ──▶ value or error
- *        │ a kill: interrupted in the call that asks for it
+ *        │ a kill
  *        ▼
- *   children of the task end ──▶ a group opens, in which finalizers can run operations ──▶ the fiber has ended
+ *   its operations and the other children of the task end ──▶ the fiber is interrupted, and a group is open in
+ *   which its finalizers can run operations ──▶ it has ended
  * ```
  * Source: seeds M-001 … M-005; design D1.
  */
 import { type Context, Context as Contexts, Effect, Exit, type Fiber } from "effect";
-import { current, currentTask } from "../coordinator/current.ts";
+import { current } from "../coordinator/current.ts";
 import { UsageError } from "../coordinator/errors.ts";
+import type { KillCause } from "../coordinator/exit.ts";
 import { type Group, group } from "../coordinator/group.ts";
-import { addKillHook } from "../coordinator/kill-hooks.ts";
 import { describeValue, type Operation, op } from "../coordinator/operation.ts";
-import type { Scope } from "../coordinator/scope.ts";
-import { innermostScope } from "../coordinator/scope-signal.ts";
 import { Signal } from "../coordinator/signal.ts";
 import type { Spawner } from "../coordinator/spawn-ready.ts";
-import type { Task } from "../coordinator/task.ts";
 import { annotationOf, causeOfExit, errorOf, failuresOf } from "./cause.ts";
 
 export interface RunEffectOptions<R> {
@@ -53,17 +51,20 @@ const run = op(function* effect(
   program: Effect.Effect<unknown, unknown>,
   services: Context.Context<never> | null,
 ) {
-  const task = currentTask("runEffect()");
-  const scope = innermostScope(task);
-  const host = new Host(task, scope);
-  const fiber = fork(program, Contexts.add(services ?? Contexts.empty(), HostRef, host), host);
-  const off = addKillHook(scope, (cause) => fiber.interruptUnsafe(undefined, annotationOf(cause)));
+  return yield* group((g) => inFiber(new Host(g), program, services ?? Contexts.empty()), { name: "effect" });
+});
+
+const inFiber = op(function* fiber(
+  host: Host,
+  program: Effect.Effect<unknown, unknown>,
+  services: Context.Context<never>,
+) {
+  const fiber = fork(program, Contexts.add(services, HostRef, host), host);
   let over = false;
   try {
     yield* host.ended.wait();
     over = true;
   } finally {
-    off();
     if (!over) yield* cleanUp(fiber, host);
   }
   const exit = fiber.pollUnsafe()!;
@@ -75,7 +76,7 @@ const run = op(function* effect(
 const cleanUp = op(function* cleanUp(fiber: Fiber.Fiber<unknown, unknown>, host: Host) {
   yield* group(function* (g) {
     host.open(g);
-    fiber.interruptUnsafe(undefined, annotationOf(host.scope.cause));
+    fiber.interruptUnsafe(undefined, annotationOf(host.cause));
     yield* host.ended.wait();
   });
   // An error beats a kill; the interrupt is the kill itself.
@@ -100,30 +101,36 @@ function fork(
   }
 }
 
-/** @internal Where the operations of a fiber become tasks. */
+/** @internal Where the operations of a fiber become tasks: in a group, and in another one once that is killed. */
 export class Host {
-  readonly task: Task;
-  readonly scope: Scope;
   /** Notified when the fiber has ended. */
   readonly ended: Signal = new Signal({ name: "its effect" });
-  private group: Group | null = null;
-  /** Asked for by finalizers while the children of the task still clean up. */
+  private readonly work: Group;
+  private cleaning: Group | null = null;
+  /** Asked for by a fiber that runs on while the children of the killed group still clean up. */
   private readonly waiting: ((owner: Spawner) => void)[] = [];
 
-  constructor(task: Task, scope: Scope) {
-    this.task = task;
-    this.scope = scope;
+  constructor(work: Group) {
+    this.work = work;
+  }
+
+  get cause(): KillCause | null {
+    return this.work.cause;
+  }
+
+  /** It has been killed and will be interrupted when its children are gone: what it waits for does not go on. */
+  get dying(): boolean {
+    return this.work.cause !== null && this.cleaning === null;
   }
 
   /** Calls `start` with the owner of new tasks: at once, or when finalizers may have some. */
   admit(start: (owner: Spawner) => void): void {
-    if (this.group !== null) start(this.group);
-    else if (this.scope.cause === null && this.task.cause === null) start(this.task);
-    else this.waiting.push(start);
+    if (this.dying) this.waiting.push(start);
+    else start(this.cleaning ?? this.work);
   }
 
   open(g: Group): void {
-    this.group = g;
+    this.cleaning = g;
     for (const start of this.waiting.splice(0)) start(g);
   }
 }

@@ -41,7 +41,11 @@ export function toEffect<A>(body: Body<A>, options?: ToEffectOptions): Effect.Ef
         }
         const spawned = task;
         spawned.observe();
-        whenEnded(spawned as Task, () => queueMicrotask(() => resume(effectOf(spawned.exit!))));
+        whenEnded(spawned as Task, () =>
+          queueMicrotask(() => {
+            if (host === null || !host.dying) resume(effectOf(spawned.exit!));
+          }),
+        );
       };
       if (host === null) start(owner!);
       else host.admit(start);

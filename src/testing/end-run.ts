@@ -17,16 +17,29 @@ export function endRun(
   gates: readonly (Coordinator | Signal)[],
   mayReport: boolean,
 ): readonly Task[] {
+  const stranded = killStranded(runtime);
+  runtime.drain();
+  checkEnd(runtime, gates, mayReport);
+  return stranded;
+}
+
+/** Kills what still waits, and gives it; what that sets going is the caller's to run. */
+export function killStranded(runtime: VirtualRuntime): readonly Task[] {
   const stranded = allTasks(runtime.cooperator.tasks());
-  if (stranded.length > 0) {
-    runtime.cooperator.kill("the run is over");
-    runtime.drain();
-  }
+  if (stranded.length > 0) runtime.cooperator.kill("the run is over");
+  return stranded;
+}
+
+/** Checks that a run has left nothing behind. */
+export function checkEnd(
+  runtime: VirtualRuntime,
+  gates: readonly (Coordinator | Signal)[],
+  mayReport: boolean,
+): void {
   checkQuiescent(runtime);
   for (const gate of gates) checkGate(gate);
   if (!mayReport && runtime.reports.length > 0) {
     const { kind, task, error } = runtime.reports[0]!;
     throw new Error(`${task?.label ?? "a callback"} reported ${kind}`, { cause: error });
   }
-  return stranded;
 }

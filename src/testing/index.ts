@@ -15,6 +15,7 @@ export {
   type KillEverywhereResult,
   type KillRun,
   killEverywhere,
+  killEverywhereAsync,
   type Program,
 } from "./kill-everywhere.ts";
 export { checkAtRest, type DescriptorWatch, watchDescriptors } from "./leaks.ts";

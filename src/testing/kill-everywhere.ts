@@ -10,7 +10,7 @@ import type { Body } from "../coordinator/operation.ts";
 import type { Signal } from "../coordinator/signal.ts";
 import type { Task } from "../coordinator/task.ts";
 import { checkTree, labels } from "./checks.ts";
-import { endRun } from "./end-run.ts";
+import { checkEnd, killStranded } from "./end-run.ts";
 import { violated } from "./leaks.ts";
 import { VirtualRuntime } from "./virtual.ts";
 
@@ -74,24 +74,51 @@ export function killEverywhere(
   program: () => Program,
   options?: KillEverywhereOptions,
 ): KillEverywhereResult {
-  const pointsMax = options?.pointsMax ?? POINTS_MAX;
-  const first = runOnce(program(), [], pointsMax);
+  const search = explore(options);
+  let step = search.next();
+  while (step.done !== true) step = search.next(runOnce(program(), step.value, options));
+  return step.value;
+}
+
+/**
+ * Like {@link killEverywhere}, for programs with promises in them: each time no task is ready the promise jobs get
+ * their turn, and a point before it. What takes real time is not waited for.
+ */
+export async function killEverywhereAsync(
+  program: () => Program,
+  options?: KillEverywhereOptions,
+): Promise<KillEverywhereResult> {
+  const search = explore(options);
+  let step = search.next();
+  while (step.done !== true) step = search.next(await runOnceAsync(program(), step.value, options));
+  return step.value;
+}
+
+/** Yields the kills of each run and is given what became of it. */
+function* explore(
+  options: KillEverywhereOptions | undefined,
+): Generator<readonly Injection[], KillEverywhereResult, RunLog> {
+  const first = yield [];
   let runs = 1;
   let planned = 0;
   let reached = 0;
-  const explore = (log: readonly (readonly number[])[], kills: readonly Injection[], depth: number): void => {
+  function* further(
+    log: readonly (readonly number[])[],
+    kills: readonly Injection[],
+    depth: number,
+  ): Generator<readonly Injection[], void, RunLog> {
     for (let point = kills.at(-1)?.point ?? 0; point < log.length; point++) {
       for (const task of log[point]!) {
         const more = [...kills, { point, task }];
-        const run = runOnce(program(), more, pointsMax);
+        const run = yield more;
         runs++;
         planned++;
         if (run.reached === more.length) reached++;
-        if (depth > 1) explore(run.log, more, depth - 1);
+        if (depth > 1) yield* further(run.log, more, depth - 1);
       }
     }
-  };
-  explore(first.log, [], options?.kills ?? 1);
+  }
+  yield* further(first.log, [], options?.kills ?? 1);
   return {
     points: first.log.length,
     steps: first.steps,
@@ -107,27 +134,78 @@ interface RunLog {
   readonly reached: number;
 }
 
-function runOnce(program: Program, kills: readonly Injection[], pointsMax: number): RunLog {
-  const runtime = new ProbedRuntime(kills, pointsMax);
+function runOnce(
+  program: Program,
+  kills: readonly Injection[],
+  options: KillEverywhereOptions | undefined,
+): RunLog {
+  const run = new Run(program, kills, options);
   try {
-    const main = runtime.cooperator.spawn(program.body, { name: "main", failure: "hold" }) as Task;
-    main.observe();
-    runtime.drain();
-    runtime.probing = false;
-    const stranded = endRun(runtime, program.gates ?? [], program.reports === true);
+    run.runtime.drain();
+    run.strand();
+    run.runtime.drain();
+    return run.end();
+  } catch (error) {
+    throw run.failure(error);
+  }
+}
+
+async function runOnceAsync(
+  program: Program,
+  kills: readonly Injection[],
+  options: KillEverywhereOptions | undefined,
+): Promise<RunLog> {
+  const run = new Run(program, kills, options);
+  try {
+    await run.runtime.drainAsync();
+    run.strand();
+    await run.runtime.drainAsync();
+    return run.end();
+  } catch (error) {
+    throw run.failure(error);
+  }
+}
+
+/** One run: what comes before, between and after the two times it is driven until nothing can happen. */
+class Run {
+  readonly runtime: ProbedRuntime;
+  private readonly program: Program;
+  private readonly kills: readonly Injection[];
+  private readonly main: Task;
+  private stranded: readonly Task[] = [];
+
+  constructor(program: Program, kills: readonly Injection[], options: KillEverywhereOptions | undefined) {
+    this.program = program;
+    this.kills = kills;
+    this.runtime = new ProbedRuntime(kills, options?.pointsMax ?? POINTS_MAX);
+    try {
+      this.main = this.runtime.cooperator.spawn(program.body, { name: "main", failure: "hold" }) as Task;
+    } catch (error) {
+      throw this.failure(error);
+    }
+    this.main.observe();
+  }
+
+  /** Nothing can happen by itself any more. */
+  strand(): void {
+    this.runtime.probing = false;
+    this.stranded = killStranded(this.runtime);
+  }
+
+  end(): RunLog {
+    const { runtime, program, main, kills, stranded } = this;
+    checkEnd(runtime, program.gates ?? [], program.reports === true);
     if (kills.length === 0 && stranded.length > 0) violated(`stranded: ${labels(stranded)}`);
     program.check?.({ runtime, main, kills, stranded });
     return { log: runtime.log, steps: runtime.statistics().steps, reached: runtime.reached };
-  } catch (thrown) {
-    // What a check throws inside a turn arrives as the scheduler's own failure.
-    const error = runtime.violation ?? thrown;
-    const what = kills.map(({ point, task }) => `task ${task} killed at point ${point}`).join(", ");
-    throw new Error(
-      `${what === "" ? "undisturbed" : what}: ${error instanceof Error ? error.message : error}`,
-      {
-        cause: error,
-      },
-    );
+  }
+
+  /** What a check throws inside a turn arrives as the scheduler's own failure. */
+  failure(thrown: unknown): Error {
+    const error = this.runtime.violation ?? thrown;
+    const what = this.kills.map(({ point, task }) => `task ${task} killed at point ${point}`).join(", ");
+    const text = error instanceof Error ? error.message : String(error);
+    return new Error(`${what === "" ? "undisturbed" : what}: ${text}`, { cause: error });
   }
 }
 
