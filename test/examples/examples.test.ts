@@ -74,6 +74,26 @@ function node(file: string, ...args: string[]): Promise<Ended> {
 
 /** What each prints, line by line. */
 const outputs: Readonly<Record<string, readonly string[]>> = {
+  several: [
+    "all: a b",
+    "slow is over",
+    "race: quick",
+    "any: mirror 2",
+    "allSettled: up done, down failed",
+    "limit: never more than 3 at a time",
+  ],
+  supervisor: [
+    "consumer: attempt 1",
+    "consumer is started again in 5 ms",
+    "consumer: attempt 2",
+    "consumer is started again in 10 ms",
+    "consumer: attempt 3",
+    "consumer: all consumed",
+    "hopeless is started again in 5 ms",
+    "hopeless is started again in 10 ms",
+    "hopeless is started again in 20 ms",
+    "gave up: bad configuration",
+  ],
   "buffer-pool": [
     "a had 4096 bytes, 2 wait",
     "b had 4096 bytes, 1 wait",
