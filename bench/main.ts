@@ -18,6 +18,7 @@ const names: readonly string[] = [
   "ring/nop",
   "task/spawn-join",
   "task/switch",
+  "task/switchers",
   "task/call-depth",
   "task/kill",
   "sync/mutex",
