@@ -74,7 +74,6 @@ function node(file: string, ...args: string[]): Promise<Ended> {
 
 /** What each prints, line by line. */
 const outputs: Readonly<Record<string, readonly string[]>> = {
-<<<<<<< HEAD
   several: [
     "all: a b",
     "slow is over",
@@ -94,7 +93,7 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "hopeless is started again in 10 ms",
     "hopeless is started again in 20 ms",
     "gave up: bad configuration",
-=======
+  ],
   "async-body": ["aborted: stop what you fetch", "the child cleans up", "clean-up may wait", "exit: killed"],
   effect: ["hello Ada", "connection closed", "exit: killed"],
   events: [
@@ -112,7 +111,6 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "the time was up before the operation was done",
     "request#2 was killed by program#1: the client has gone",
     "in time",
->>>>>>> 059cecf (docs, examples, bench: async functions, promises, events and Effects)
   ],
   "buffer-pool": [
     "a had 4096 bytes, 2 wait",
