@@ -1,13 +1,22 @@
 /**
  * A TCP echo server on loopback, one task per connection, beside a Node `net` server and a C server on
- * io_uring. Load comes from a C program in a process of its own: 64-byte messages, one on its way per
- * connection. Client and server share the machine, so CPU time per request says more than requests per second.
+ * io_uring. Load comes from a C program in a process of its own: messages of one size, one on its way per
+ * connection; a server's buffer is as large as a message, and 4 KiB at least. `receiver` is our server with
+ * multishot receives into buffers that all connections share. Client and server share the machine, so CPU time per request says more than requests per second.
  */
 import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { op, run, self, spawn } from "cooperator";
-import { allocate, ioStatistics, listen, type Socket } from "cooperator/io";
+import {
+  allocate,
+  BufferRing,
+  type ByteReader,
+  ioStatistics,
+  listen,
+  Receiver,
+  type Socket,
+} from "cooperator/io";
 import {
   alternate,
   type Bench,
@@ -19,7 +28,16 @@ import {
   runNative,
 } from "../harness.ts";
 
-const MESSAGE_BYTES = 64;
+/** Connections, and bytes of a message. */
+const LOADS: readonly (readonly [connections: number, bytes: number])[] = [
+  [64, 64],
+  [1, 64],
+  [1024, 64],
+  [64, 4096],
+  [1024, 4096],
+  [64, 65536],
+];
+const BUFFER_LEAST = 4096;
 
 interface Load {
   readonly requests: number;
@@ -43,23 +61,28 @@ interface Sample extends Load {
   readonly calls: number;
 }
 
-const session = op(function* (socket: Socket) {
+const session = op(function* (socket: Socket, source: ByteReader, size: number) {
   using _ = socket;
-  const buffer = allocate(4096);
+  const buffer = allocate(size);
   for (;;) {
-    const count = yield* socket.recv(buffer);
+    const count = yield* source.read(buffer);
     if (count === 0) return;
     yield* socket.sendAll(buffer.subarray(0, count));
   }
 });
 
-const echoServer = op(function* () {
+const echoServer = op(function* (size: number, shared: boolean) {
   const { cooperator } = self();
+  const ring = shared ? new BufferRing({ size, count: Math.min(1024, (32 << 20) / size) }) : null;
   using listener = yield* listen({ host: "127.0.0.1", port: 0 });
   const address = listener.localAddress;
   answerUsage(() => ioStatistics(cooperator)?.flushes ?? 0);
   print({ port: address !== null && address.family === "ipv4" ? address.port : 0 });
-  for (;;) spawn(session(yield* listener.accept()), { failure: "report" });
+  for (;;) {
+    const socket = yield* listener.accept();
+    const source = ring === null ? socket : new Receiver(socket, ring);
+    spawn(session(socket, source, size), { failure: "report" });
+  }
 });
 
 function netServer(): void {
@@ -122,14 +145,13 @@ async function underLoad(
   load: string,
   file: string,
   args: readonly string[],
-  connections: number,
+  [connections, bytes]: readonly [number, number],
   milliseconds: number,
 ): Promise<Sample> {
   const server = new Server(file, args);
   try {
     await server.start();
-    const drive = (length: number) =>
-      runNative<Load>(load, [server.port, connections, MESSAGE_BYTES, length]);
+    const drive = (length: number) => runNative<Load>(load, [server.port, connections, bytes, length]);
     await drive(Math.ceil(milliseconds / 4));
     const before = await server.usage();
     const result = await drive(milliseconds);
@@ -149,33 +171,40 @@ async function underLoad(
 export const bench: Bench = {
   needsRing: true,
   parts: {
-    ours: () => run(echoServer()),
+    ours: (size) => run(echoServer(Number(size), false)),
+    receiver: (size) => run(echoServer(Number(size), true)),
     net: () => netServer(),
   },
-  async rows({ rounds, size }) {
+  async rows({ rounds, size, smoke }) {
     const load = compiled("load");
     const program = compiled("echo-server");
     if (load === null || program === null) return [];
     const rows: Row[] = [];
     const milliseconds = size(2000, 60);
-    for (const connections of [64, 1]) {
+    for (const setting of smoke ? LOADS.slice(0, 2) : LOADS) {
+      const size = Math.max(setting[1], BUFFER_LEAST);
       const contend = (file: string, args: readonly string[]) => () =>
-        underLoad(load, file, args, connections, milliseconds);
+        underLoad(load, file, args, setting, milliseconds);
       const series = await alternate(rounds, {
-        ours: contend(process.execPath, partArguments("io/echo", "ours", [])),
+        ours: contend(process.execPath, partArguments("io/echo", "ours", [size])),
+        receiver: contend(process.execPath, partArguments("io/echo", "receiver", [size])),
         net: contend(process.execPath, partArguments("io/echo", "net", [])),
-        c: contend(program, []),
+        c: contend(program, [String(size)]),
       });
-      rows.push(...rowsOf(series, connections));
+      rows.push(...rowsOf(series, setting));
     }
     return rows;
   },
 };
 
-function rowsOf(series: Record<"ours" | "net" | "c", Sample[]>, connections: number): Row[] {
-  const busy = connections === 64;
-  const name = `io/echo ${connections} ${busy ? "connections" : "connection"}`;
-  const { ours, net, c } = series;
+function rowsOf(
+  series: Record<"ours" | "receiver" | "net" | "c", Sample[]>,
+  [connections, bytes]: readonly [number, number],
+): Row[] {
+  const busy = connections === 64 && bytes === 64;
+  const what = connections === 1 ? "1 connection" : `${connections} connections`;
+  const name = `io/echo ${what}, ${bytes < 1024 ? `${bytes} B` : `${bytes / 1024} KiB`}`;
+  const { ours, receiver, net, c } = series;
   const of = (samples: readonly Sample[], key: keyof Sample) => samples.map((sample) => sample[key]);
   const latencies = (samples: readonly Sample[]) =>
     `${median(of(samples, "p50")).toFixed(0)}/${median(of(samples, "p99")).toFixed(0)}`;
@@ -201,10 +230,12 @@ function rowsOf(series: Record<"ours" | "net" | "c", Sample[]>, connections: num
   });
   const node = beside("net", net);
   const native = beside("C io_uring", c);
+  const { cpu: multishot } = beside("a Receiver", receiver);
   return [
     compare({ ...node.rate, ...(busy ? { floor: { least: 1.5 } } : {}) }),
     compare({ ...node.cpu, as: "gain", ...(busy ? { goal: { least: 1.7 } } : {}) }),
     compare(native.rate),
     compare({ ...native.cpu, as: "cost", ...(busy ? { goal: { most: 1.4 } } : {}) }),
+    compare({ ...multishot, as: "gain" }),
   ];
 }

@@ -1,5 +1,5 @@
 // A TCP echo server on a ring: one receive and one send per message, as the library does it, one enter per
-// round of completions. Prints {"port":…}, and at every SIGUSR2 its CPU time so far in microseconds.
+// round of completions. echo-server [BUFFER]. Prints {"port":…}, and at every SIGUSR2 its CPU time so far in microseconds.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -9,15 +9,16 @@
 
 #include "ring.h"
 
-#define BUFFER 4096
 #define ENTRIES 1024
 
 struct connection {
   int fd;
   int sending;
-  char bytes[BUFFER];
+  char bytes[];
 };
 
+// Bytes of one receive.
+static int buffer = 4096;
 static volatile long calls = 0;
 
 // In the handler itself, so that the answer does not wait for the next completion.
@@ -42,7 +43,7 @@ static void queue_recv(struct ring *r, struct connection *c) {
   sqe->opcode = IORING_OP_RECV;
   sqe->fd = c->fd;
   sqe->addr = (uintptr_t)c->bytes;
-  sqe->len = BUFFER;
+  sqe->len = buffer;
   sqe->user_data = (uintptr_t)c;
 }
 
@@ -60,7 +61,7 @@ static void queue_send(struct ring *r, struct connection *c, int length) {
 static void accepted(struct ring *r, int listener, int fd) {
   queue_accept(r, listener);
   if (fd < 0) return;
-  struct connection *c = calloc(1, sizeof *c);
+  struct connection *c = calloc(1, sizeof *c + buffer);
   c->fd = fd;
   queue_recv(r, c);
 }
@@ -76,7 +77,8 @@ static void progress(struct ring *r, struct connection *c, int result) {
   }
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  if (argc > 1) buffer = atoi(argv[1]);
   struct sigaction usage = {.sa_handler = on_usage};
   sigaction(SIGUSR2, &usage, NULL);
   const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;

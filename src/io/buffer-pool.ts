@@ -11,6 +11,9 @@ import { UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
 import type { Task } from "../coordinator/task.ts";
 import { Wait } from "../coordinator/wait.ts";
+import { type Duration, nanoseconds } from "../time/duration.ts";
+import { type Timed, timerQueueOf } from "../time/timer-queue.ts";
+import { ENOBUFS, IoError } from "./errno.ts";
 import { currentIo, type Io } from "./io.ts";
 import { allocatePages } from "./memory.ts";
 
@@ -19,6 +22,11 @@ export interface BufferPoolOptions {
   readonly size?: number;
   /** How many there are. Default 64. */
   readonly count?: number;
+  /**
+   * How long claims wait without any buffer coming back before all of them fail with `ENOBUFS`: tasks that
+   * hold a buffer and wait for another one would wait for each other for ever. Default: no end.
+   */
+  readonly patience?: Duration;
 }
 
 export interface BufferPoolStatistics {
@@ -28,6 +36,8 @@ export interface BufferPoolStatistics {
   readonly claimed: number;
   readonly released: number;
   readonly waiting: number;
+  /** Claims that failed because nothing came back in time. */
+  readonly refused: number;
   /** False where locked memory is short (RLIMIT_MEMLOCK) or another pool is registered already. */
   readonly registered: boolean;
 }
@@ -74,7 +84,7 @@ export class Lease {
   }
 }
 
-export class BufferPool {
+export class BufferPool implements Timed {
   /** Bytes of one buffer. */
   readonly size: number;
   /** How many there are. */
@@ -86,6 +96,12 @@ export class BufferPool {
   private readonly registered: boolean;
   private claimedCount = 0;
   private releasedCount = 0;
+  private refusedCount = 0;
+  /** Nanoseconds, Infinity for no end. */
+  private readonly patience: number;
+  /** @internal */ deadline = 0;
+  /** @internal */ order = 0;
+  /** @internal */ heapIndex = -1;
 
   /**
    * Makes a pool for the running task's cooperator.
@@ -104,6 +120,8 @@ export class BufferPool {
         `a pool has from 1 to ${COUNT_MAX} buffers, not ${String(count)}`,
       );
     }
+    this.patience =
+      options?.patience === undefined ? Number.POSITIVE_INFINITY : nanoseconds(options.patience);
     this.io = currentIo("new BufferPool()");
     this.size = size;
     this.count = count;
@@ -112,7 +130,11 @@ export class BufferPool {
     this.registered = this.io.registerPool(this.arena, count, size);
   }
 
-  /** Waits for a free buffer. */
+  /**
+   * Waits for a free buffer.
+   *
+   * @throws {IoError} `ENOBUFS` when nothing came back for as long as the pool's patience lasts.
+   */
   claim(): Operation<Lease> {
     return new Claim(this);
   }
@@ -131,6 +153,7 @@ export class BufferPool {
       claimed: this.claimedCount,
       released: this.releasedCount,
       waiting: this.waiters.length,
+      refused: this.refusedCount,
       registered: this.registered,
     };
   }
@@ -151,6 +174,34 @@ export class BufferPool {
     const next = this.waiters.shift();
     if (next === null) this.free.push(index);
     else next.give(index);
+    if (this.patience !== Number.POSITIVE_INFINITY) this.watch();
+  }
+
+  /** @internal There is one more that waits. */
+  wait(claim: Claim): void {
+    this.waiters.push(claim);
+    // Only progress buys time: a pool that is stuck does not become less so by another claim.
+    if (this.patience !== Number.POSITIVE_INFINITY && this.heapIndex === -1) this.watch();
+  }
+
+  /** @internal One that waited has gone. */
+  left(): void {
+    if (this.heapIndex !== -1 && this.waiters.length === 0) this.watch();
+  }
+
+  /** @internal Nothing has come back for too long. */
+  fire(): void {
+    for (let claim = this.waiters.shift(); claim !== null; claim = this.waiters.shift()) {
+      this.refusedCount++;
+      claim.refuse();
+    }
+  }
+
+  /** Sets the clock anew, or stops it when nobody waits. */
+  private watch(): void {
+    const timers = timerQueueOf(this.io.cooperator);
+    if (this.waiters.length > 0) timers.arm(this, timers.now() + this.patience);
+    else timers.disarm(this);
   }
 }
 
@@ -169,23 +220,29 @@ class Claim extends Wait<Lease> {
     this.lease = this.pool.lend(index);
     this.grant();
   }
+  /** There will be none. */
+  refuse(): void {
+    this.grant();
+  }
   protected override begin(_task: Task): boolean {
     this.lease = this.pool.tryClaim();
     if (this.lease !== null) return true;
-    this.pool.waiters.push(this);
+    this.pool.wait(this);
     return false;
   }
   protected override finish(): Lease {
-    const lease = this.lease!;
+    const { lease } = this;
     this.lease = null;
+    if (lease === null) throw new IoError(-ENOBUFS, "claim");
     return lease;
   }
   override abort(): boolean {
     this.list?.remove(this);
+    this.pool.left();
     return true;
   }
   override rollback(): void {
-    this.lease!.release();
+    this.lease?.release();
     this.lease = null;
   }
 }

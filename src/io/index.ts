@@ -15,6 +15,7 @@ export { adoptFile, adoptSocket, borrowFile } from "./adopt.ts";
 export { AnySocket, type PeerCredentials } from "./any-socket.ts";
 export { bind, setupBind } from "./bind.ts";
 export { BufferPool, type BufferPoolOptions, type BufferPoolStatistics, type Lease } from "./buffer-pool.ts";
+export { BufferPools, type BufferPoolsOptions } from "./buffer-pools.ts";
 export { BufferRing, type BufferRingOptions, type BufferRingStatistics } from "./buffer-ring.ts";
 export { BufferedReader, type BufferedReaderOptions, type MessageOptions } from "./buffered-reader.ts";
 export { BufferedWriter, type BufferedWriterOptions } from "./buffered-writer.ts";

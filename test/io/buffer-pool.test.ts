@@ -4,6 +4,7 @@ import { defer, op, self, spawn, type Task, UsageError, yieldNow } from "../../s
 import {
   BufferPool,
   type BufferPoolStatistics,
+  BufferPools,
   close,
   type Lease,
   nop,
@@ -283,5 +284,87 @@ describe("in the kernel's hands", () => {
 
   test("a pool is made by a task", () => {
     expect(thrownBy(() => new BufferPool()).code).toBe("COOP_NO_TASK");
+  });
+});
+
+describe("X-37 a pool that is stuck", () => {
+  test("refuses all that wait when nothing has come back for as long as its patience lasts", async () => {
+    await runIo(function* () {
+      const pool = new BufferPool({ size: 64, count: 2, patience: 20 });
+      const hoarder = op(function* () {
+        using _first = yield* pool.claim();
+        yield* sleep(1);
+        using _second = yield* pool.claim();
+      });
+      // Two tasks that hold one each and want one more each: neither can go on.
+      const tasks = [spawn(hoarder(), { failure: "hold" }), spawn(hoarder(), { failure: "hold" })];
+      const ends = [yield* tasks[0].settled(), yield* tasks[1].settled()];
+      expect(ends.map((exit) => exit.status === "failed" && (exit.error as { code: string }).code)).toEqual([
+        "ENOBUFS",
+        "ENOBUFS",
+      ]);
+      expect(pool.statistics()).toMatchObject({ refused: 2, waiting: 0, free: 2 });
+      checkPool(pool, 0);
+    });
+  });
+
+  test("is patient while buffers come back, and stops its clock when nobody waits", async () => {
+    await runIo(function* () {
+      const pool = new BufferPool({ size: 64, count: 1, patience: 50 });
+      const users = Array.from({ length: 8 }, () =>
+        spawn(
+          op(function* () {
+            using _ = yield* pool.claim();
+            yield* sleep(10);
+          })(),
+        ),
+      );
+      for (const task of users) yield* task.join();
+      using _ = yield* pool.claim();
+      const victim = spawn(pool.claim());
+      yield* yieldNow();
+      yield* stop(victim);
+      expect(self().cooperator.statistics().timers).toBe(0);
+      expect(pool.statistics()).toMatchObject({ refused: 0, claimed: 9 });
+    });
+  });
+});
+
+describe("pools of several sizes", () => {
+  test("give the smallest that will do, and a larger one when that is all there is", async () => {
+    await runIo(function* () {
+      const pools = new BufferPools({
+        classes: [
+          { size: 10, count: 1 },
+          { size: 100, count: 1 },
+          { size: 1000, count: 2 },
+        ],
+      });
+      const leases = [];
+      for (const [wanted, got] of [
+        [10, 10],
+        [10, 100],
+        [11, 1000],
+        [1, 1000],
+      ]) {
+        const lease = yield* pools.claim(wanted);
+        expect(lease.bytes.length).toBe(got);
+        leases.push(lease);
+      }
+      expect(pools.tryClaim(1)).toBeNull();
+      // Now it waits for its own size.
+      const waiting = spawn(pools.claim(5));
+      yield* yieldNow();
+      leases[1].release();
+      yield* yieldNow();
+      expect(waiting.status).toBe("blocked");
+      leases[0].release();
+      expect((yield* waiting.join()).bytes.length).toBe(10);
+      for (const wrong of [1001, -1, Number.NaN]) {
+        expect(thrownBy(() => pools.claim(wrong)).code).toBe("COOP_ARGUMENT");
+      }
+      expect(thrownBy(() => new BufferPools({ classes: [] })).code).toBe("COOP_ARGUMENT");
+      expect(pools.statistics().map(({ total }) => total)).toEqual([1, 1, 2]);
+    });
   });
 });
