@@ -73,6 +73,16 @@ export class BufferedReader implements ByteReader {
   }
 
   /**
+   * Waits for `length` bytes and gives a copy of them without consuming any: a header that says how long the
+   * message is.
+   *
+   * @throws as {@link BufferedReader.readExactly}.
+   */
+  peek(length: number): Operation<Buffer> {
+    return peek(this, whole(length, "a length", 0));
+  }
+
+  /**
    * Waits for the delimiter, and gives everything up to and with it. It may be in pieces when it arrives.
    *
    * @param delimiter Text, bytes, or one byte as a number.
@@ -130,10 +140,16 @@ export class BufferedReader implements ByteReader {
 
   /** @internal Consumes `length` bytes and gives a copy of them. */
   take(length: number): Buffer {
-    const taken = Buffer.allocUnsafeSlow(length);
-    if (length > 0) this.buffer!.copy(taken, 0, this.start, this.start + length);
+    const taken = this.copyOf(length);
     this.consume(length);
     return taken;
+  }
+
+  /** @internal A copy of the first `length` bytes. */
+  copyOf(length: number): Buffer {
+    const copy = Buffer.allocUnsafeSlow(length);
+    if (length > 0) this.buffer!.copy(copy, 0, this.start, this.start + length);
+    return copy;
   }
 
   /** @internal Consumes `length` bytes and gives the first `wanted` of them as text. */
@@ -207,19 +223,34 @@ const fill = op(function* fill(reader: BufferedReader, needed: number) {
 });
 
 const readExactly = op(function* readExactly(reader: BufferedReader, length: number) {
-  if (length > reader.limit) throw tooLong("a message", reader.limit);
   reader.enter("readExactly");
   try {
-    while (reader.buffered < length) {
-      if (yield* reader.fill(length)) continue;
-      throw new IncompleteError(
-        `the stream ended after ${reader.buffered} of ${length} bytes`,
-        reader.buffered,
-      );
-    }
+    yield* filled(reader, length);
     return reader.take(length);
   } finally {
     reader.leave();
+  }
+});
+
+const peek = op(function* peek(reader: BufferedReader, length: number) {
+  reader.enter("peek");
+  try {
+    yield* filled(reader, length);
+    return reader.copyOf(length);
+  } finally {
+    reader.leave();
+  }
+});
+
+/** Waits until there are `length` bytes. */
+const filled = op(function* filled(reader: BufferedReader, length: number) {
+  if (length > reader.limit) throw tooLong("a message", reader.limit);
+  while (reader.buffered < length) {
+    if (yield* reader.fill(length)) continue;
+    throw new IncompleteError(
+      `the stream ended after ${reader.buffered} of ${length} bytes`,
+      reader.buffered,
+    );
   }
 });
 

@@ -180,6 +180,7 @@ describe("S14 messages in a stream", () => {
       for (const parts of cuts("12345678")) {
         const reader = new BufferedReader(pieces(...parts.filter((part) => part !== "")), { size: 3 });
         expect((yield* reader.readExactly(0)).length).toBe(0);
+        expect((yield* reader.peek(5)).toString()).toBe("12345");
         expect((yield* reader.readExactly(5)).toString()).toBe("12345");
         for (let i = 0; i < 2; i++) {
           const error = yield* failureOf(reader.readExactly(4));

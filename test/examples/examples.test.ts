@@ -112,6 +112,9 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "request#2 was killed by program#1: the client has gone",
     "in time",
   ],
+  datagram: ['"short"', '""', '"rather l…"'],
+  framed: ["the peer is this process: true", "one", "two, a little longer"],
+  "line-server": ["FIRST", "SECOND", "closed one connection: a handler that fails", "STILL THERE"],
   "buffer-pool": [
     "a had 4096 bytes, 2 wait",
     "b had 4096 bytes, 1 wait",
