@@ -166,7 +166,7 @@ export function checkBytes(value: unknown, what: string): Bytes {
   return value;
 }
 
-/** Bytes that one receive copies at most: a stream seldom has more at a time. */
+/** Bytes that one receive, or one write to a pipe, copies at most: there is seldom room for more at a time. */
 export const COPY_IN_MAX = LARGE_SIZE;
 /** Bytes that one send copies at most: it bounds what a slow peer makes this side hold. */
 export const COPY_OUT_MAX = 1024 * 1024;

@@ -6,7 +6,7 @@ import type { Handle, IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { ioprioOf } from "./io-priority.ts";
-import { type Bytes, COPY_OUT_MAX, checkBytes, countOfNone, roundOf } from "./memory.ts";
+import { type Bytes, COPY_IN_MAX, checkBytes, countOfNone, roundOf } from "./memory.ts";
 import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
 
 /** Without a position: where the last one ended, or the end for an appending file, whatever the position. */
@@ -90,7 +90,7 @@ function queueWrite(
   }
   if (file.brokenAt !== -1) file.checkWritable("write");
   if (bytes.byteLength === 0) return countOfNone(bytes, "write");
-  const part = file.exclusive ? roundOf(io.driver.memory, bytes, COPY_OUT_MAX) : bytes;
+  const part = file.exclusive ? roundOf(io.driver.memory, bytes, COPY_IN_MAX) : bytes;
   const address = handle.pin(part, true);
   const fixed = io.fixedBuffer(bytes);
   if (fixed !== -1) handle.bufferIndex = fixed;
