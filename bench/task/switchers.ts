@@ -9,7 +9,7 @@ import { runEffect, toEffect } from "cooperator/effect";
 import { Effect } from "effect";
 import { alternate, type Bench, compare, nowNs, type Row, runPart, type Series } from "../harness.ts";
 
-const WARM_ROUNDS = 5;
+const WARM_ROUNDS = 3;
 const CROWD = 100;
 
 const generator = op(function* (count: number) {
@@ -80,8 +80,8 @@ export const bench: Bench = {
         const series = await runPart<Series<"ours" | "peer", number>>("task/switchers", "pairs", [
           kind,
           each,
-          size(10, 1),
-          each === 0 ? size(100, 2) : size(4, 1),
+          size(5, 1),
+          each === 0 ? size(50, 2) : size(1, 1),
         ]);
         ours.push(...series.ours.slice(WARM_ROUNDS));
         peer.push(...series.peer.slice(WARM_ROUNDS));
