@@ -140,6 +140,8 @@ export class Cooperator {
   readonly root: Scope = new RootScope();
   private lastId = 0;
   private inTurn = false;
+  /** A turn is running and nobody listens: a spawn has nothing to do but to queue. One look instead of two. */
+  private plain = false;
   private turnRequested = false;
   private broken: unknown = null;
   /** State of the generator behind {@link Cooperator.fairStart}; the same numbers in every run. */
@@ -176,6 +178,7 @@ export class Cooperator {
 
   private needProbe(): Probe {
     this.probe ??= new Probe(this);
+    this.plain = false;
     return this.probe;
   }
 
@@ -227,6 +230,7 @@ export class Cooperator {
     if (this.inTurn) throw new UsageError("COOP_NESTED_TURN", "turn() was called from inside a turn");
     if (this.broken !== null) return false;
     this.inTurn = true;
+    this.plain = this.probe === null;
     this.turnRequested = false;
     this.counts.turns++;
     const outerFault = fault.cooperator;
@@ -246,6 +250,7 @@ export class Cooperator {
       current.task = outer;
       fault.cooperator = outerFault;
       this.inTurn = false;
+      this.plain = false;
     }
     return (
       this.queue.length > 0 ||
@@ -335,9 +340,13 @@ export class Cooperator {
 
   /** @internal A task that has just been made is ready for the first time. */
   admit(task: Task): void {
-    if (this.probe !== null) this.probe.spawned(task);
     task.state = READY;
     this.queue.push(task);
+    if (!this.plain) this.admitted(task);
+  }
+
+  private admitted(task: Task): void {
+    if (this.probe !== null) this.probe.spawned(task);
     if (!this.inTurn) this.wantTurn();
   }
 
