@@ -218,7 +218,7 @@ export class Acceptor extends Embedded implements Shots, Dependent {
 
   /** Closes a connection to have the reserve again. */
   private shed(number: number): void {
-    closeSync(number);
+    this.io.driver.closeNow(number);
     this.reserve = openReserve();
     this.shedCount++;
   }

@@ -6,6 +6,7 @@
  * another operation.
  */
 import { UsageError, violation } from "../coordinator/errors.ts";
+import { IDLE } from "../handle/handle.ts";
 import { Slab } from "../handle/slab.ts";
 import { loadBinding, type NativeBinding, type NativeRing, openRing } from "../native/binding.ts";
 import * as abi from "../native/layout.ts";
@@ -100,6 +101,12 @@ export interface UringOptions {
   readonly fileOperationsMax?: number;
 }
 
+/** What the driver stands on: the addon's, or one that simulates them. */
+export interface UringSystem {
+  readonly binding: Omit<NativeBinding, "createRing" | "layout">;
+  readonly ring: NativeRing;
+}
+
 export class UringDriver implements IoDriver, Alarm {
   readonly name = "io_uring";
   readonly memory: Memory;
@@ -107,7 +114,7 @@ export class UringDriver implements IoDriver, Alarm {
   /** Called when the alarm goes off. */
   onAlarm: (() => void) | null = null;
   onQueued: (() => void) | null = null;
-  private readonly binding: NativeBinding;
+  private readonly binding: UringSystem["binding"];
   private readonly ring: NativeRing;
   private readonly slab = new Slab<Handle>(INFLIGHT_MAX);
   private readonly supported: ReadonlySet<number>;
@@ -165,15 +172,20 @@ export class UringDriver implements IoDriver, Alarm {
   /** Added to our clock it gives CLOCK_MONOTONIC, in nanoseconds. */
   private readonly clockOffset: number;
 
-  /** @throws {UnsupportedError} naming the cause when there is no io_uring here. */
-  constructor(options?: UringOptions) {
-    const binding = loadBinding();
-    const ring = openRing({
-      sqEntries: options?.sqEntries ?? SQ_ENTRIES,
-      cqEntries: options?.cqEntries ?? CQ_ENTRIES,
-      opcodes: options?.opcodes ?? OPCODES,
-      owned: this.owned,
-    });
+  /**
+   * @param system What stands in for the kernel, in simulations.
+   * @throws {UnsupportedError} naming the cause when there is no io_uring here.
+   */
+  constructor(options?: UringOptions, system?: UringSystem) {
+    const binding = system?.binding ?? loadBinding();
+    const ring =
+      system?.ring ??
+      openRing({
+        sqEntries: options?.sqEntries ?? SQ_ENTRIES,
+        cqEntries: options?.cqEntries ?? CQ_ENTRIES,
+        opcodes: options?.opcodes ?? OPCODES,
+        owned: this.owned,
+      });
     this.binding = binding;
     this.ring = ring;
     this.supported = new Set(ring.opcodes);
@@ -471,6 +483,15 @@ export class UringDriver implements IoDriver, Alarm {
     if (handle.index === -1) return;
     this.slab.free(handle.index, handle.generation);
     handle.index = -1;
+  }
+
+  /** @internal Places of handles that are in use: 0 when nothing is in flight. */
+  busyPlaces(): number {
+    let busy = 0;
+    this.slab.visit((handle) => {
+      if (handle.state !== IDLE) busy++;
+    });
+    return busy;
   }
 
   /** Sets the one timer of the ring to `deadline`, nanoseconds of our clock; replaces the one that is set. */

@@ -21,5 +21,16 @@ export {
 export { checkAtRest, type DescriptorWatch, watchDescriptors } from "./leaks.ts";
 export { runSeeds, SeedError, type SeedsOptions, type SeedsResult } from "./seeds.ts";
 export { Sequencer } from "./sequencer.ts";
+export { FAULTS_MAX, type Fault, type FaultOptions } from "./simulation/faults.ts";
+export { type KernelOptions, SimulatedKernel, type SimulatedRequest } from "./simulation/kernel.ts";
+export { randomIoProgram } from "./simulation/programs.ts";
+export { runSimulated, type SimulatedOptions, SimulatedRuntime } from "./simulation/runtime.ts";
+export {
+  runSimulation,
+  type SimulatedProgram,
+  Simulation,
+  type SimulationOptions,
+  type SimulationResult,
+} from "./simulation/simulation.ts";
 export { runVirtual, type VirtualOptions, VirtualRuntime } from "./virtual.ts";
 export type { ClockOptions } from "./virtual-clock.ts";

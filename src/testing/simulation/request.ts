@@ -1,0 +1,63 @@
+/** One submission in a simulated kernel, from the moment it is taken to its last completion. */
+import * as abi from "../../native/layout.ts";
+import type { OpenFile } from "./open-file.ts";
+
+/**
+ * ```
+ *   STARTING ──attempt──▶ OVER
+ *      ▲         │ has to wait
+ *      │ woken   ▼
+ *      └────── WAITING
+ * ```
+ */
+export type RequestState = 0 | 1 | 2;
+export const STARTING = 0;
+export const WAITING = 1;
+export const OVER = 2;
+
+const TWO_32 = 4294967296;
+
+export class Request {
+  readonly opcode: number;
+  readonly ioprio: number;
+  readonly fd: number;
+  readonly address: number;
+  readonly length: number;
+  /** -1 for the current position. From 2^53 up it is not exact. */
+  readonly offset: number;
+  readonly opFlags: number;
+  readonly bufferIndex: number;
+  readonly extra: number;
+  /** `user_data`. */
+  readonly low: number;
+  readonly high: number;
+  state: RequestState = STARTING;
+  file: OpenFile | null = null;
+  /** Bytes of a send for all that have gone out. */
+  done = 0;
+  /** A cancel came too late to stop it, and ends it if it would wait. */
+  cancelled = false;
+  /** When its last completion is posted: those of one request keep their order. */
+  lastAt = 0;
+  /** Tells its attempts apart: one that was planned before it was woken or cancelled is void. */
+  round = 0;
+
+  constructor(words: Int32Array, at: number) {
+    const head = words[at]!;
+    this.opcode = head & 0xff;
+    this.ioprio = head >>> abi.SQE_IOPRIO_SHIFT;
+    this.fd = words[at + abi.SQE_WORD_FD]!;
+    this.offset = words[at + 3]! * TWO_32 + (words[at + 2]! >>> 0);
+    this.address = words[at + 5]! * TWO_32 + (words[at + 4]! >>> 0);
+    this.length = words[at + abi.SQE_WORD_LEN]! >>> 0;
+    this.opFlags = words[at + abi.SQE_WORD_OP_FLAGS]! >>> 0;
+    this.low = words[at + abi.SQE_WORD_USER_DATA]!;
+    this.high = words[at + abi.SQE_WORD_USER_DATA + 1]!;
+    this.bufferIndex = words[at + abi.SQE_WORD_BUFFER]! & 0xffff;
+    this.extra = words[at + abi.SQE_WORD_FILE_INDEX]!;
+  }
+
+  get multishot(): boolean {
+    return this.opcode === abi.OP_ACCEPT && (this.ioprio & abi.ACCEPT_MULTISHOT) !== 0;
+  }
+}

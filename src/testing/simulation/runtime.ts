@@ -1,0 +1,128 @@
+/**
+ * Programs with io on a virtual clock: files, sockets and pipes that do not exist, behind the driver that is used
+ * with the real ones. A run is the same every time, and as bad as the faults it was given.
+ */
+import type { Body } from "../../coordinator/operation.ts";
+import { type IoStatistics, ioOf, ioStatistics } from "../../io/io.ts";
+import { UringDriver } from "../../io/uring-driver.ts";
+import { checkQuiescent } from "../checks.ts";
+import { violated } from "../leaks.ts";
+import { type VirtualOptions, VirtualRuntime } from "../virtual.ts";
+import { type KernelOptions, SimulatedKernel } from "./kernel.ts";
+import { SimulatedRing, simulatedCalls } from "./ring.ts";
+
+export interface SimulatedOptions extends KernelOptions, Pick<VirtualOptions, "trace"> {
+  /** Order of ready tasks, delays and faults are made of it. Default: first come, first served, and seed 0. */
+  readonly seed?: number;
+  /** Sizes of the driver's queues, powers of two. Default 256 and 1024. */
+  readonly sqEntries?: number;
+  readonly cqEntries?: number;
+}
+
+const SQ_ENTRIES = 256;
+const CQ_ENTRIES = 1024;
+const HOUR_MS = 3_600_000;
+
+export class SimulatedRuntime extends VirtualRuntime {
+  readonly kernel: SimulatedKernel;
+  readonly driver: UringDriver;
+  private readonly ring: SimulatedRing;
+  /** The file of each descriptor when it was first looked at. */
+  private readonly identities = new WeakMap<object, object>();
+
+  constructor(options?: SimulatedOptions) {
+    super({ seed: options?.seed ?? null, trace: options?.trace ?? false });
+    const kernel = new SimulatedKernel(() => this.cooperator.now(), options);
+    this.kernel = kernel;
+    this.ring = new SimulatedRing(kernel, options?.sqEntries ?? SQ_ENTRIES, options?.cqEntries ?? CQ_ENTRIES);
+    this.driver = new UringDriver(undefined, { binding: simulatedCalls(kernel), ring: this.ring });
+    this.cooperator.openDriver = () => this.driver;
+  }
+
+  /** What its io has counted; null before the first operation. */
+  get io(): IoStatistics | null {
+    return ioStatistics(this.cooperator);
+  }
+
+  protected override turn(): boolean {
+    if (this.kernel.next <= this.cooperator.now() + 1) this.ring.interrupt();
+    return super.turn();
+  }
+
+  /** To what happens next: a timer, or something in the kernel. */
+  protected override jump(): boolean {
+    const { next, dice, faults } = this.kernel;
+    if (next >= this.timers.next) return super.jump();
+    if (next === Number.POSITIVE_INFINITY) return false;
+    this.advance(Math.max(0, next - this.cooperator.now()) / 1e6);
+    if (dice.chance(faults.clockJump)) this.advance(HOUR_MS);
+    return true;
+  }
+
+  /** Moves the clock to what happens next. False when nothing will, whatever is waited for. */
+  step(): boolean {
+    return this.jump();
+  }
+
+  /**
+   * Checks the rules that hold between any two turns: every descriptor of the program is open, is its own, and is the
+   * file it was when it was opened.
+   */
+  checkIo(): void {
+    const { kernel, driver } = this;
+    if (kernel.badDescriptors > 0) {
+      violated(`${kernel.badDescriptors} operations on descriptors that are not open`);
+    }
+    if (kernel.inflight > driver.inflight) {
+      violated(`the kernel works on ${kernel.inflight} operations, the driver on ${driver.inflight}`);
+    }
+    if (this.cooperator.driver === null) return;
+    const seen = new Set<number>();
+    for (const descriptor of ioOf(this.cooperator).descriptors) {
+      const { number } = descriptor;
+      if (number === -1) continue;
+      if (seen.has(number)) violated(`descriptor ${number} has two owners`);
+      seen.add(number);
+      const file = kernel.descriptors.get(number);
+      if (file === null) violated(`${descriptor.label} is not open`);
+      const known = this.identities.get(descriptor);
+      if (known === undefined) this.identities.set(descriptor, file!);
+      else if (known !== file) violated(`${descriptor.label} is another file than before`);
+    }
+  }
+
+  /** Closes what the program has left open, and checks that then nothing is left at all. */
+  checkAtRest(): void {
+    const { kernel, driver } = this;
+    if (this.io !== null) ioOf(this.cooperator).closeDescriptors();
+    this.drain();
+    checkQuiescent(this);
+    this.checkIo();
+    const { io } = this;
+    if (io === null) return;
+    const { inflight, backlog, blocks, descriptors, stale } = io;
+    if (inflight + backlog + descriptors > 0) {
+      violated(`${inflight} operations in flight, ${backlog} queued, ${descriptors} descriptors open`);
+    }
+    if (blocks !== 0) violated(`${blocks} blocks of memory are lent`);
+    if (stale !== kernel.strays)
+      violated(`${kernel.strays} stray completions were sent, ${stale} were ignored`);
+    const open = kernel.descriptors.numbers();
+    if (open.length > 0) violated(`descriptors ${open.join(", ")} are open and nobody's`);
+    const busy = driver.busyPlaces();
+    if (busy > 0) violated(`${busy} places of the driver are in use`);
+  }
+}
+
+/**
+ * Runs `body` on a simulated kernel and a virtual clock and gives its value; throws what it throws. At the end
+ * nothing may be left: no task, operation, timer, block of memory or descriptor.
+ *
+ * @example runSimulated(program, { seed: 7, delay: 10, faults: { shortRead: 0.5 } });
+ */
+export function runSimulated<A>(body: Body<A>, options?: SimulatedOptions): A {
+  const runtime = new SimulatedRuntime(options);
+  const value = runtime.run(body).result;
+  runtime.checkAtRest();
+  return value;
+}
