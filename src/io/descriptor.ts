@@ -71,6 +71,8 @@ export class Descriptor extends Embedded {
   /** @internal */ writer: Handle | null = null;
   /** @internal -errno that has ended reading for good; the kernel tells it once, and then only that there is an end. */
   readError = 0;
+  /** @internal -errno with which a send has lost the connection: the kernel may have told that send only. */
+  lost = 0;
 
   /** @internal Descriptors are made by operations, or by `adoptFile` and `adoptSocket`. */
   constructor(io: Io, number: number, kind: DescriptorKind, details?: IoErrorDetails) {

@@ -275,9 +275,9 @@ export class Handle extends BaseHandle {
   /** @internal All completions are in. */
   finished(result: number): void {
     let outcome = result;
-    if (result < 0 && this.kind !== null && this.kind.failed !== null) this.kind.failed(this, result);
+    if (result <= 0 && this.kind !== null) outcome = this.note(this.kind, result);
     if (this.special !== 0) {
-      outcome = this.settle(result);
+      outcome = this.settle(outcome);
       if ((this.special & CONTINUE) !== 0) {
         outcome = this.goOn(outcome);
         if (outcome === GOES_ON) return;
@@ -296,6 +296,15 @@ export class Handle extends BaseHandle {
     this.state = DONE;
     this.outcome = outcome;
     this.grant();
+  }
+
+  /** What an error, or an end, says about the descriptor, and what the caller gets. */
+  private note(kind: Kind<unknown>, result: number): number {
+    if (result < 0) {
+      if (kind.failed !== null) kind.failed(this, result);
+      return result;
+    }
+    return kind.ended === null ? 0 : kind.ended(this);
   }
 
   /** @internal The kill won over a result that nobody will look at now. */

@@ -39,6 +39,8 @@ export interface KindSource<A> {
   readonly details?: (operation: IoOperation<A>) => IoErrorDetails | undefined;
   /** Called when an operation has failed, whoever waits for it. */
   readonly failed?: (handle: Handle, result: number) => void;
+  /** What a result of 0 means. */
+  readonly ended?: (handle: Handle) => number;
   /** For kinds that write all of something: what becomes of the descriptor when only `sent` bytes went out. */
   readonly cutShort?: (operation: IoOperation<A>, sent: number) => void;
 }
@@ -51,6 +53,7 @@ export class Kind<A> {
   readonly reclaim: Reclaim | null;
   readonly details: ((operation: IoOperation<A>) => IoErrorDetails | undefined) | null;
   readonly failed: ((handle: Handle, result: number) => void) | null;
+  readonly ended: ((handle: Handle) => number) | null;
   readonly cutShort: ((operation: IoOperation<A>, sent: number) => void) | null;
 
   constructor(source: KindSource<A>) {
@@ -60,6 +63,7 @@ export class Kind<A> {
     this.reclaim = source.reclaim ?? null;
     this.details = source.details ?? null;
     this.failed = source.failed ?? null;
+    this.ended = source.ended ?? null;
     this.cutShort = source.cutShort ?? null;
   }
 }
@@ -115,7 +119,7 @@ export class IoOperation<A> implements Arm<A>, Iterator<unknown, A, unknown> {
     const { outcome } = handle;
     const io = handle.io!;
     io.give(handle);
-    if (outcome < 0) throw this.error(outcome);
+    if (outcome < 0) throw this.error(outcome, handle.timedOut);
     return this.kind.convert(outcome, this, io);
   }
 
@@ -128,7 +132,7 @@ export class IoOperation<A> implements Arm<A>, Iterator<unknown, A, unknown> {
     const result = this.queue(io, handle);
     if (result !== QUEUED) {
       io.give(handle);
-      if (result < 0) throw this.error(result);
+      if (result < 0) throw this.error(result, false);
       return { done: true, value: this.kind.convert(result, this, io) };
     }
     handle.block(task);
@@ -253,13 +257,13 @@ export class IoOperation<A> implements Arm<A>, Iterator<unknown, A, unknown> {
     );
   }
 
-  /** @internal The error of a result below 0. */
-  error(result: number): Error {
+  /** @internal The error of a result below 0. A connection can time out too, and that is another thing. */
+  error(result: number, timedOut: boolean): Error {
     const { descriptor, kind, options } = this;
     if (descriptor !== null) descriptor.checkOpen(kind.syscall);
-    if (result === -ETIMEDOUT && options?.timeout !== undefined) {
+    if (result === -ETIMEDOUT && timedOut) {
       const on = descriptor === null ? "" : ` on ${descriptor.label}`;
-      return new DeadlineError(`${kind.syscall}${on} took longer than ${options.timeout}`);
+      return new DeadlineError(`${kind.syscall}${on} took longer than ${options!.timeout}`);
     }
     return new IoError(result, kind.syscall, kind.details?.(this) ?? descriptor?.details);
   }

@@ -32,7 +32,7 @@ import { ECANCELED, ENOBUFS, IoError } from "./errno.ts";
 import { Handle, type Shots } from "./handle.ts";
 import { Kind } from "./io-operation.ts";
 import { type Bytes, checkBytes } from "./memory.ts";
-import { noteReadError } from "./recv.ts";
+import { endOf, noteReadError } from "./recv.ts";
 import type { Socket } from "./stream-socket.ts";
 
 export interface ReceiverOptions {
@@ -122,7 +122,7 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
     if (hasBuffer) ring.taken();
     if (result <= 0) {
       if (hasBuffer) ring.give(id);
-      if (result === 0) this.ended = true;
+      if (result === 0 && endOf(this.socket) === 0) this.ended = true;
       return;
     }
     if (this.stopped) {

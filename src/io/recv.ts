@@ -47,6 +47,19 @@ export function noteReadError(handle: Handle, result: number): void {
   if (ENDING.has(result) && handle.descriptor!.exclusive) handle.descriptor!.readError = result;
 }
 
+/** @internal A send was told that the connection is lost: what is left to be read can be, and is not all. */
+export function noteSendError(handle: Handle, result: number): void {
+  const socket = handle.descriptor!;
+  // A peer that reads no more may still have sent all it had to.
+  if (result !== -EPIPE && ENDING.has(result) && socket.exclusive) socket.lost = result;
+}
+
+/** @internal 0, or the -errno with which the stream has really ended. */
+export function endOf(socket: Descriptor): number {
+  if (socket.lost !== 0) socket.readError = socket.lost;
+  return socket.lost;
+}
+
 const RECV: Kind<number> = new Kind({
   syscall: "recv",
   setup(io, handle, operation) {
@@ -67,4 +80,5 @@ const RECV: Kind<number> = new Kind({
   convert: (result) => result,
   reclaim: keepReceived,
   failed: noteReadError,
+  ended: (handle) => endOf(handle.descriptor!),
 });

@@ -6,6 +6,7 @@ import type { Handle, IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
 import { type Bytes, COPY_OUT_MAX, checkBytes, countOfNone, roundOf } from "./memory.ts";
+import { noteSendError } from "./recv.ts";
 
 /**
  * Queues a send and returns at once; its completion releases the handle's coordinator. The result is the
@@ -42,6 +43,7 @@ const SEND: Kind<number> = new Kind({
   syscall: "send",
   setup: (io, handle, operation) => queueSend(io, handle, operation.descriptor!, operation.bytes!, 0),
   convert: (result) => result,
+  failed: noteSendError,
 });
 
 const SEND_ALL: Kind<void> = new Kind<void>({
@@ -55,6 +57,7 @@ const SEND_ALL: Kind<void> = new Kind<void>({
     return result;
   },
   convert() {},
+  failed: noteSendError,
   cutShort(operation, sent) {
     operation.descriptor!.brokenAt = sent;
   },
