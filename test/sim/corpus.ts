@@ -1,0 +1,9 @@
+/** Seeds that have found a bug once, here or in the library: they are run before all others, for ever. */
+export const CORPUS: readonly number[] = [
+  // A reset that only a send was told of looked to the reader like the end of the stream.
+  2, 306, 514,
+  // A connection that had timed out was said to have taken longer than the caller's own limit.
+  1324,
+  // Kills of branches, and versions that a kill leaves in doubt: mistakes of the programs themselves.
+  10, 40, 907,
+];

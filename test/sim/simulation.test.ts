@@ -1,0 +1,133 @@
+/** Random io programs on a simulated kernel: everything goes wrong that may, and must come out right. */
+import { describe, expect, test } from "vitest";
+import { never, spawn } from "../../src/coordinator/index.ts";
+import { accept, connect, listen, recv, sendAll } from "../../src/io/index.ts";
+import {
+  runSeeds,
+  runSimulation,
+  SeedError,
+  type SimulatedProgram,
+  SimulatedRuntime,
+  type SimulationResult,
+} from "../../src/testing/index.ts";
+import { sleep } from "../../src/time/sleep.ts";
+import { CORPUS } from "./corpus.ts";
+
+const CI = process.env.COOP_LANE === "ci";
+const SEEDS = 300;
+/** As many of these as there is time for. */
+const SEEDS_CI = 200_000;
+const BATCH = 1000;
+const BUDGET_MS = 150_000;
+
+test("random programs keep to their models under faults and kills, and end when they are killed", {
+  timeout: CI ? 2 * BUDGET_MS : 60_000,
+}, () => {
+  const result = runSimulation(SEEDS, undefined, { also: CORPUS });
+  expect(result.kills).toBeGreaterThan(SEEDS / 4);
+  expect(result.cancels).toBeGreaterThan(SEEDS);
+  expect(result.operations).toBeGreaterThan(SEEDS * 20);
+  if (CI) console.log(`${runMany()} random io programs simulated`);
+});
+
+function runMany(): number {
+  const started = performance.now();
+  let seed = SEEDS;
+  while (seed < SEEDS_CI && performance.now() - started < BUDGET_MS) {
+    const from = seed;
+    const also = Array.from({ length: BATCH }, (_, index) => from + index + 1);
+    runSimulation(1, undefined, { also });
+    seed += BATCH;
+  }
+  return seed;
+}
+
+describe("the simulation itself", () => {
+  test("a seed does the same every time", () => {
+    const once = (): SimulationResult => runSimulation(1, undefined, { also: [11, 12, 13] });
+    expect(once()).toEqual(once());
+  });
+
+  test("the same seed takes the same steps", () => {
+    const trace = (): readonly number[] => {
+      const runtime = new SimulatedRuntime({ seed: 5, delay: 3, faults: { shortRead: 0.5 }, trace: true });
+      runtime.run(function* () {
+        const listener = yield* listen("127.0.0.1:1000");
+        const server = spawn(function* () {
+          const socket = yield* accept(listener);
+          const into = new Uint8Array(100);
+          while ((yield* recv(socket, into)) > 0);
+        });
+        const socket = yield* connect("127.0.0.1:1000");
+        for (let i = 0; i < 10; i++) yield* sendAll(socket, new Uint8Array(50));
+        yield* socket.close();
+        yield* server.join();
+        yield* listener.close();
+      });
+      return runtime.trace;
+    };
+    const first = trace();
+    expect(first.length).toBeGreaterThan(20);
+    expect(trace()).toEqual(first);
+  });
+
+  test("a program that breaks its own rule is found, with the seed that shows it", () => {
+    const careless: SimulatedProgram = (simulation) =>
+      function* () {
+        const listener = yield* listen("127.0.0.1:1000");
+        spawn(function* () {
+          const socket = yield* connect("127.0.0.1:1000");
+          yield* sendAll(socket, new Uint8Array(100));
+        });
+        const socket = yield* accept(listener);
+        // A receive gives what there is, which may be less.
+        const count = yield* recv(socket, new Uint8Array(100));
+        if (count !== 100) simulation.fail(`${count} bytes`);
+      };
+    let found: unknown = null;
+    try {
+      runSimulation(300, careless);
+    } catch (error) {
+      found = error;
+    }
+    expect(found).toBeInstanceOf(SeedError);
+    const { seed } = found as SeedError;
+    expect(() => runSimulation(1, careless, { only: seed })).toThrow(/seed \d+: broken invariant: \d+ bytes/);
+  });
+
+  test("a program that does not end when it is killed is found", () => {
+    const stubborn: SimulatedProgram = () =>
+      function* () {
+        try {
+          yield* never();
+        } finally {
+          for (;;) yield* sleep("1 second");
+        }
+      };
+    expect(() => runSimulation(1, stubborn, { kills: 0 })).toThrow(/alive 60 seconds after a kill/);
+  });
+
+  test("a descriptor that is closed behind the program's back is found", () => {
+    expect(() =>
+      runSimulation(
+        1,
+        (simulation) =>
+          function* () {
+            const listener = yield* listen("127.0.0.1:1000");
+            simulation.runtime.driver.closeNow(listener.fd);
+            yield* sleep(1);
+          },
+        { faults: {}, kills: 0 },
+      ),
+    ).toThrow(/is not open/);
+  });
+
+  test("faults are probabilities with names", () => {
+    expect(() => new SimulatedRuntime({ faults: { shortReads: 1 } as object })).toThrow(/no fault/);
+    expect(() => new SimulatedRuntime({ faults: { shortRead: 2 } })).toThrow(/from 0 to 1/);
+  });
+
+  test("orders of ready tasks come from the seed alone", () => {
+    runSeeds(2, () => expect(new SimulatedRuntime({ seed: 3 }).seed).toBe(3));
+  });
+});
