@@ -9,11 +9,13 @@ import { checkCallback } from "./continuation.ts";
 import { current } from "./current.ts";
 import { dumpTree } from "./dump.ts";
 import { ClosedError, fault, InvariantError, UsageError } from "./errors.ts";
+import type { CooperatorOptions, CooperatorStatistics, Driver, Host } from "./host.ts";
 import { hurryTree } from "./hurry.ts";
 import { checkInstrument, type Instrument, Probe, StallDetector } from "./instrument.ts";
 import { requestKill } from "./kill.ts";
 import type { Body } from "./operation.ts";
-import { type Chooser, RunQueue } from "./run-queue.ts";
+import { type Report, reportToConsole } from "./report.ts";
+import { RunQueue } from "./run-queue.ts";
 import { Scope } from "./scope.ts";
 import { type SpawnOptions, spawnInto } from "./spawn.ts";
 import { step } from "./step.ts";
@@ -22,66 +24,8 @@ import { BLOCKED, DRAINING, READY } from "./task-state.ts";
 import type { Timers } from "./timers.ts";
 import { showTrace } from "./trace.ts";
 
-/** Something that went wrong and that no task can be told of. */
-export interface Report {
-  readonly kind: "failure" | "kill-overridden" | "stuck" | "hook" | "callback" | "stall";
-  /** The task it is about; null for a callback that belongs to none. */
-  readonly task: Task | null;
-  /** The place, in words, where it is known. */
-  readonly where: string;
-  readonly error: unknown;
-}
-
-/** What the kernel asks of whoever runs its turns. */
-export interface Host {
-  /** A task has become ready outside a turn: call `turn()` soon. Called once until the next turn. */
-  requestTurn(): void;
-  /** An internal rule was broken: the runtime has stopped. */
-  panic(error: unknown): void;
-}
-
-/** Operations on their way: the io driver's part of a turn. */
-export interface Driver {
-  /** Submits what is queued and completes what is ready; one native call at most. Returns completions. */
-  flush(): number;
-  /** Operations the driver still works on. */
-  readonly inflight: number;
-  /** Operations that are queued and did not fit into the last submission: another turn is wanted. */
-  readonly backlog: number;
-}
-
-export interface CooperatorOptions {
-  readonly host: Host;
-  /** For dumps. */
-  readonly name?: string;
-  /** Gets what no task can be told; default: `console.error`. */
-  readonly report?: (report: Report) => void;
-  /** Monotonic nanoseconds; default: `performance.now()`. */
-  readonly now?: () => number;
-  /** Reports every step that takes longer than this, in milliseconds. Default: nobody looks. */
-  readonly stallAfter?: number;
-  /** Notes the file and line of each spawn, for {@link traceOf}. Costs some microseconds a spawn. Default false. */
-  readonly spawnSites?: boolean;
-  /** Picks among the ready tasks of one priority, instead of first come, first served; for tests. */
-  readonly chooser?: Chooser | null;
-}
-
-/** What has happened since the start. `spawned = done + failed + killed + live`, at any time. */
-export interface CooperatorStatistics {
-  readonly spawned: number;
-  readonly done: number;
-  readonly failed: number;
-  readonly killed: number;
-  readonly live: number;
-  readonly ready: number;
-  readonly steps: number;
-  readonly turns: number;
-  readonly timers: number;
-  readonly inflight: number;
-  readonly killsOverridden: number;
-  /** Posts and continuations that are due. */
-  readonly callbacks: number;
-}
+export type { CooperatorOptions, CooperatorStatistics, Driver, Host } from "./host.ts";
+export type { Report } from "./report.ts";
 
 /** Steps in one batch before io and timers get their turn. Larger is faster and less fair. */
 export const BATCH_STEPS_MAX = 256;
@@ -436,20 +380,4 @@ export class Cooperator {
     this.dumpInto(broken);
     this.host.panic(broken);
   }
-}
-
-function reportToConsole(report: Report): void {
-  const what =
-    report.kind === "failure"
-      ? `failed and ${report.where === "" ? "nobody joined it" : report.where}`
-      : report.kind === "kill-overridden"
-        ? `overrode or lost a kill${report.where === "" ? "" : ` in ${report.where}`}`
-        : report.kind === "stuck"
-          ? "did not stop in time"
-          : report.kind === "callback"
-            ? `ran a callback that threw (${report.where})`
-            : report.kind === "stall"
-              ? "kept others from running"
-              : "called a hook that threw";
-  console.error(`cooperator: ${report.task?.label ?? "the loop"} ${what}:`, report.error);
 }
