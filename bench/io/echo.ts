@@ -2,7 +2,8 @@
  * A TCP echo server on loopback, one task per connection, beside a Node `net` server and a C server on
  * io_uring. Load comes from a C program in a process of its own: messages of one size, one on its way per
  * connection; a server's buffer is as large as a message, and 4 KiB at least. `receiver` is our server with
- * multishot receives into buffers that all connections share. Client and server share the machine, so CPU time per request says more than requests per second.
+ * multishot receives into buffers that all connections share. Client and server share the machine, so CPU time
+ * per request says more than requests per second.
  */
 import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
 import { createServer } from "node:net";

@@ -101,11 +101,8 @@ export {
 export {
   type ConnectOptions,
   connect,
-  // The names they had before they looked names up.
-  connect as connectTo,
   type ListenOptions,
   listen,
-  listen as listenOn,
 } from "./net.ts";
 export { nop, setupNop } from "./nop.ts";
 export { type OpenMode, type OpenOptions, open, setupOpen } from "./open.ts";

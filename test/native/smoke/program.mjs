@@ -3,7 +3,7 @@
  * run by `npm run sanitize`, under valgrind.
  */
 import { op, run, spawn } from "cooperator";
-import { allocate, connectTo, listenOn, nop, open } from "cooperator/io";
+import { allocate, connect, listen, nop, open } from "cooperator/io";
 
 const session = op(function* session(listener) {
   const socket = yield* listener.accept();
@@ -15,10 +15,10 @@ const session = op(function* session(listener) {
 
 const program = op(function* program() {
   yield* nop();
-  const listener = yield* listenOn("127.0.0.1:0");
+  const listener = yield* listen("127.0.0.1:0");
   const task = spawn(session(listener));
   const waiting = spawn(session(listener));
-  const socket = yield* connectTo(listener.localAddress);
+  const socket = yield* connect(listener.localAddress);
   yield* socket.sendAll(Buffer.from("hello"));
   const buffer = allocate(64);
   const count = yield* socket.recv(buffer);
