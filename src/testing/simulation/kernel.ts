@@ -15,6 +15,7 @@ import { Dice } from "./dice.ts";
 import { type Fault, type FaultOptions, faultsOf } from "./faults.ts";
 import { FileSystem } from "./files.ts";
 import { injected } from "./injection.ts";
+import type { BufferGroup } from "./messages.ts";
 import { BLOCKED, type OpenFile } from "./open-file.ts";
 import { operate, SIMULATED_OPCODES } from "./operations.ts";
 import { OVER, type Request, STARTING, WAITING } from "./request.ts";
@@ -79,6 +80,8 @@ export class SimulatedKernel {
   readonly files: FileSystem = new FileSystem();
   readonly network: Network;
   readonly descriptors: DescriptorTable;
+  /** Rings of provided buffers by number. */
+  readonly groups: Map<number, BufferGroup> = new Map();
   readonly opcodes: readonly number[];
   readonly bufferBytes: number;
   /** Completions to be posted when the driver looks, in order. */
@@ -254,18 +257,18 @@ export class SimulatedKernel {
   }
 
   /** A completion of a request that goes on. */
-  shot(request: Request, result: number): void {
-    this.post(request, result, abi.CQE_MORE, this.delay());
+  shot(request: Request, result: number, flags = 0): void {
+    this.post(request, result, flags | abi.CQE_MORE, this.delay());
   }
 
   private complete(request: Request, result: number, delay: number = this.delay()): void {
     request.state = OVER;
     this.requests.delete(request);
     const { file } = request;
-    let flags = 0;
+    let flags = request.lastFlags;
     if (file !== null) {
       file.waiters.delete(request);
-      if (request.opcode === abi.OP_RECV && (file.ready() & abi.POLLIN) !== 0) flags = abi.CQE_SOCK_NONEMPTY;
+      if (request.opcode === abi.OP_RECV && (file.ready() & abi.POLLIN) !== 0) flags |= abi.CQE_SOCK_NONEMPTY;
       this.drop(file);
     }
     this.post(request, result, flags, delay);

@@ -5,6 +5,7 @@ import * as abi from "../../native/layout.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import { type Inode, RegularFile } from "./files.ts";
 import type { SimulatedKernel } from "./kernel.ts";
+import { receiveMessage, receiveSelected, sendMessage } from "./messages.ts";
 import { BLOCKED, type OpenFile } from "./open-file.ts";
 import { PipeReader, PipeWriter } from "./pipes.ts";
 import type { Request } from "./request.ts";
@@ -74,6 +75,7 @@ function vectored(each: (kernel: SimulatedKernel, request: Request, part: Uint8A
 
 const recv: Operation = (kernel, request) => {
   if (!(request.file instanceof SimulatedSocket)) return -ENOTSOCK;
+  if (request.selectsBuffer) return receiveSelected(kernel, request);
   const into = kernel.memory.at(request.address, request.length);
   if (into === null) return -EFAULT;
   // A datagram comes whole.
@@ -263,6 +265,8 @@ const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
   [abi.OP_WRITEV, vectored(write)],
   [abi.OP_RECV, recv],
   [abi.OP_SEND, send],
+  [abi.OP_SENDMSG, sendMessage],
+  [abi.OP_RECVMSG, receiveMessage],
   [abi.OP_ACCEPT, accept],
   [abi.OP_CONNECT, connect],
   [abi.OP_BIND, bind],

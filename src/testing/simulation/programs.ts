@@ -9,7 +9,10 @@ import { type Group, group } from "../../coordinator/group.ts";
 import { type Body, type Operation, op } from "../../coordinator/operation.ts";
 import { spawn } from "../../coordinator/spawn.ts";
 import { accept } from "../../io/accept.ts";
+import type { AddressLike } from "../../io/address.ts";
+import { BufferRing } from "../../io/buffer-ring.ts";
 import { close } from "../../io/close.ts";
+import { type Datagram, openDatagram } from "../../io/datagram.ts";
 import type { Descriptor } from "../../io/descriptor.ts";
 import { IoError } from "../../io/errno.ts";
 import { openPipe } from "../../io/file/pipe.ts";
@@ -18,6 +21,7 @@ import { allocate, type Bytes } from "../../io/memory.ts";
 import { connect, listen } from "../../io/net.ts";
 import { open } from "../../io/open.ts";
 import { read } from "../../io/read.ts";
+import { Receiver } from "../../io/receiver.ts";
 import { recv } from "../../io/recv.ts";
 import { sendAll } from "../../io/send.ts";
 import { serve } from "../../io/serve.ts";
@@ -27,6 +31,7 @@ import { writeAll } from "../../io/write.ts";
 import { select } from "../../sync/select.ts";
 import { sleep } from "../../time/sleep.ts";
 import type { Dice } from "./dice.ts";
+import { MailModel } from "./mail-model.ts";
 import type { Simulation } from "./simulation.ts";
 import { StreamModel } from "./stream-model.ts";
 import { isWorldly } from "./worldly.ts";
@@ -121,9 +126,14 @@ const sender = op(function* sender(stage: Stage, socket: Socket, model: StreamMo
 });
 
 /** Receives until the end, however often it is killed: a reader that comes after it goes on where it was. */
-const receiver = op(function* receiver(stage: Stage, socket: Descriptor, model: StreamModel, pipe: boolean) {
+const receiver = op(function* receiver(
+  stage: Stage,
+  socket: Descriptor,
+  model: StreamModel,
+  read: (into: Bytes) => Operation<number>,
+) {
   for (let readers = 0; readers < 20; readers++) {
-    const reader = spawn(receiveSome(stage, socket, model, pipe), { name: "reader", failure: "hold" });
+    const reader = spawn(receiveSome(stage, socket, model, read), { name: "reader", failure: "hold" });
     const killer = stage.dice.chance(0.3) ? spawn(killLater(reader, stage.dice.next(3000))) : null;
     const exit = yield* reader.settled();
     killer?.kill("no longer needed");
@@ -148,11 +158,11 @@ const receiveSome = op(function* receiveSome(
   stage: Stage,
   socket: Descriptor,
   model: StreamModel,
-  pipe: boolean,
+  read: (into: Bytes) => Operation<number>,
 ) {
   for (let rounds = stage.dice.between(1, 30); rounds > 0; rounds--) {
     const into = stage.bytes(stage.dice.between(1, 3000));
-    const count = yield* pipe ? read(socket, into) : recv(socket, into);
+    const count = yield* read(into);
     if (count === 0) {
       model.ended(socket);
       return "end";
@@ -170,9 +180,9 @@ const duplexScene = op(function* duplexScene(stage: Stage) {
     const [there, back] = [stage.stream(), stage.stream()];
     yield* together([
       tolerant(() => sender(stage, near, there, stage.dice.next(8000))),
-      tolerant(() => receiver(stage, far, there, false)),
+      tolerant(() => receiver(stage, far, there, (into) => recv(far, into))),
       tolerant(() => sender(stage, far, back, stage.dice.next(8000))),
-      tolerant(() => receiver(stage, near, back, false)),
+      tolerant(() => receiver(stage, near, back, (into) => recv(near, into))),
     ]);
   } finally {
     near[Symbol.dispose]();
@@ -211,7 +221,10 @@ const echoClient = op(function* echoClient(stage: Stage) {
   try {
     const model = stage.stream();
     const total = stage.dice.next(4000);
-    yield* all([sender(stage, socket, model, total), receiver(stage, socket, model, false)]);
+    yield* all([
+      sender(stage, socket, model, total),
+      receiver(stage, socket, model, (into) => recv(socket, into)),
+    ]);
     if (model.receivedCount > total) stage.simulation.fail("more came back than was sent");
   } finally {
     socket[Symbol.dispose]();
@@ -240,7 +253,7 @@ const pipeScene = op(function* pipeScene(stage: Stage) {
     const model = stage.stream();
     yield* together([
       tolerant(() => pipeWriter(stage, writer, model)),
-      tolerant(() => receiver(stage, reader, model, true)),
+      tolerant(() => receiver(stage, reader, model, (into) => read(reader, into))),
     ]);
   } finally {
     writer[Symbol.dispose]();
@@ -423,4 +436,80 @@ const stormScene = op(function* stormScene(stage: Stage) {
   }
 });
 
-const SCENES: readonly Scene[] = [duplex, echo, pipe, blocks, saves, selects, timeouts, storm];
+/** Receives into buffers of the kernel's own choice, by readers that are killed. */
+const buffered: Scene = (stage) => () => bufferedScene(stage);
+const bufferedScene = op(function* bufferedScene(stage: Stage) {
+  const { dice } = stage;
+  const ring = new BufferRing({ size: dice.between(1, 300), count: dice.pick([1, 2, 8]) });
+  const { near, far } = yield* pair(stage, dice.chance(0.5));
+  try {
+    const ahead = new Receiver(far, ring, { held: dice.between(1, 8) });
+    const model = stage.stream();
+    yield* together([
+      tolerant(() => sender(stage, near, model, dice.next(3000))),
+      tolerant(() => receiver(stage, far, model, (into) => ahead.read(into))),
+    ]);
+  } finally {
+    near[Symbol.dispose]();
+    yield* close(far);
+  }
+});
+
+const MESSAGES_MAX = 40;
+
+/** Datagrams that are sent and received by tasks that are killed: each comes once, whole, and none is lost. */
+const datagrams: Scene = (stage) => () => datagramsScene(stage);
+const datagramsScene = op(function* datagramsScene(stage: Stage) {
+  const { dice, port } = stage;
+  const address = { host: "127.0.0.1", port };
+  const far = yield* openDatagram(address);
+  const near = yield* openDatagram(null, dice.chance(0.5) ? { connect: address } : {});
+  try {
+    const mail = new MailModel(stage.simulation, MESSAGES_MAX);
+    yield* together(several(stage, 3, () => tolerant(() => mailer(stage, near, mail, address))));
+    for (let rounds = 0; rounds < 10; rounds++) {
+      const reader = spawn(mailReader(stage, far, mail), { failure: "hold" });
+      if (dice.chance(0.5)) spawn(killLater(reader, dice.next(3000)));
+      yield* reader.settled();
+    }
+    // What was sent is there: in the end all of it has come, or waits to be received.
+    const { file, kept } = mail.left(far);
+    if (mail.received.size + file + kept < mail.confirmed.size) {
+      stage.simulation.fail(
+        `${mail.confirmed.size} datagrams were sent, ${mail.received.size} received, ${file + kept} are left`,
+      );
+    }
+  } finally {
+    near[Symbol.dispose]();
+    far[Symbol.dispose]();
+  }
+});
+
+const mailer = op(function* mailer(stage: Stage, socket: Datagram, mail: MailModel, to: AddressLike) {
+  for (let count = stage.dice.next(12); count > 0 && mail.next < MESSAGES_MAX; count--) {
+    const id = mail.next++;
+    yield* socket.sendTo(mail.make(id, stage.dice.between(2, 40)), to);
+    mail.confirmed.add(id);
+  }
+});
+
+const mailReader = op(function* mailReader(stage: Stage, socket: Datagram, mail: MailModel) {
+  for (let count = stage.dice.between(1, 10); count > 0; count--) {
+    const into = stage.bytes(64);
+    const { count: length, truncated } = yield* socket.receive(into, { timeout: 5000 });
+    mail.came(into.subarray(0, length), truncated);
+  }
+});
+
+const SCENES: readonly Scene[] = [
+  duplex,
+  echo,
+  pipe,
+  blocks,
+  saves,
+  selects,
+  timeouts,
+  storm,
+  buffered,
+  datagrams,
+];

@@ -19,6 +19,7 @@ const TWO_32 = 4294967296;
 
 export class Request {
   readonly opcode: number;
+  readonly sqeFlags: number;
   readonly ioprio: number;
   readonly fd: number;
   readonly address: number;
@@ -37,6 +38,8 @@ export class Request {
   done = 0;
   /** A cancel came too late to stop it, and ends it if it would wait. */
   cancelled = false;
+  /** Flags of its last completion. */
+  lastFlags = 0;
   /** When its last completion is posted: those of one request keep their order. */
   lastAt = 0;
   /** Tells its attempts apart: one that was planned before it was woken or cancelled is void. */
@@ -45,6 +48,7 @@ export class Request {
   constructor(words: Int32Array, at: number) {
     const head = words[at]!;
     this.opcode = head & 0xff;
+    this.sqeFlags = (head >>> abi.SQE_FLAGS_SHIFT) & 0xff;
     this.ioprio = head >>> abi.SQE_IOPRIO_SHIFT;
     this.fd = words[at + abi.SQE_WORD_FD]!;
     this.offset = words[at + 3]! * TWO_32 + (words[at + 2]! >>> 0);
@@ -58,6 +62,12 @@ export class Request {
   }
 
   get multishot(): boolean {
-    return this.opcode === abi.OP_ACCEPT && (this.ioprio & abi.ACCEPT_MULTISHOT) !== 0;
+    if (this.opcode === abi.OP_ACCEPT) return (this.ioprio & abi.ACCEPT_MULTISHOT) !== 0;
+    return this.opcode === abi.OP_RECV && (this.ioprio & abi.RECV_MULTISHOT) !== 0;
+  }
+
+  /** Takes its buffer from a group. */
+  get selectsBuffer(): boolean {
+    return (this.sqeFlags & abi.SQE_BUFFER_SELECT) !== 0;
   }
 }

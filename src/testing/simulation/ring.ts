@@ -4,7 +4,9 @@ import { EAGAIN, EBADF, EBUSY, EINTR, EINVAL, ENOMEM } from "../../io/errno.ts";
 import type { UringSystem } from "../../io/uring-driver.ts";
 import type { NativeRing } from "../../native/binding.ts";
 import * as abi from "../../native/layout.ts";
+import type { SharedView } from "../../native/native-types.ts";
 import type { SimulatedKernel } from "./kernel.ts";
+import { BufferGroup } from "./messages.ts";
 import { Request } from "./request.ts";
 import { SimulatedSocket } from "./sockets.ts";
 
@@ -116,8 +118,9 @@ export class SimulatedRing implements NativeRing {
   unregisterBuffers(): number {
     return 0;
   }
-  registerBufferGroup(): number {
-    return -ENOMEM;
+  registerBufferGroup(view: SharedView, entries: number, group: number): number {
+    this.kernel.groups.set(group, new BufferGroup(view as Uint8Array, entries));
+    return 0;
   }
   unregisterBufferGroup(): number {
     return 0;

@@ -233,8 +233,17 @@ export class DatagramSocket extends SimulatedSocket {
   }
 
   write(from: Uint8Array): number {
-    const { to } = this;
-    if (to === null) return -EDESTADDRREQ;
+    return this.to === null ? -EDESTADDRREQ : this.deliver(from, this.to);
+  }
+
+  sendTo(from: Uint8Array, address: Address): number {
+    const target = this.network.find(address, false);
+    if (this.local === null) this.network.bindAnywhere(this);
+    // Nobody there: a datagram is lost, and nobody learns of it.
+    return target instanceof DatagramSocket ? this.deliver(from, target) : from.length;
+  }
+
+  private deliver(from: Uint8Array, to: DatagramSocket): number {
     if (from.length > DATAGRAM_MAX) return -EMSGSIZE;
     if (to.references === 0) return -ECONNREFUSED;
     if (to.datagrams.length < DATAGRAMS_MAX) to.datagrams.push({ bytes: from.slice(), from: this.local });
