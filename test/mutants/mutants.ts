@@ -21,6 +21,8 @@ const TREE = ["coordinator/exit", "coordinator/group", "conformance/a-life-cycle
 const TIME = ["time/sleep", "time/timeout", "time/timer-queue"];
 const CHANNEL = ["conformance/j-channels"];
 
+const SIMULATED = ["sim/"];
+
 export const mutants: readonly Mutant[] = [
   {
     name: "a lock is lost when its new owner is killed before it runs",
@@ -217,5 +219,82 @@ export const mutants: readonly Mutant[] = [
     from: "if (owner !== current.task) throw notOwner(gate.name, owner);",
     to: "",
     tests: ["conformance/i-mutex"],
+  },
+  {
+    name: "an operation counts as over at the completion of its cancel",
+    file: "io/uring-driver.ts",
+    from: "if (--handle.expected > 0) return;\n    this.settled(handle);",
+    to: "if (--handle.expected > 0 && kind === KIND_OPERATION) return;\n    this.settled(handle);",
+    tests: SIMULATED,
+  },
+  {
+    name: "a place of the driver is used again under the same generation",
+    file: "io/uring-driver.ts",
+    from: "handle.generation = this.slab.renew(handle.index);",
+    to: "handle.generation = this.slab.generation(handle.index);",
+    tests: SIMULATED,
+  },
+  {
+    name: "a short write is taken for a full one",
+    file: "io/io-operation.ts",
+    from: "return result === 0 ? -EIO : GOES_ON;",
+    to: "return result;",
+    tests: SIMULATED,
+  },
+  {
+    name: "a connection that comes after the kill is not closed",
+    file: "io/accept.ts",
+    from: "reclaim: closeOrphan,",
+    to: "",
+    tests: [...SIMULATED, "conformance/p-kill"],
+  },
+  {
+    name: "a file that is opened after the kill is not closed",
+    file: "io/open.ts",
+    from: "reclaim: closeOrphan,",
+    to: "",
+    tests: [...SIMULATED, "conformance/p-kill"],
+  },
+  {
+    name: "bytes that come after the kill are lost",
+    file: "io/recv.ts",
+    from: "reclaim: keepReceived,",
+    to: "",
+    tests: [...SIMULATED, "io/select"],
+  },
+  {
+    name: "a descriptor is closed while operations are in flight on it",
+    file: "io/descriptor.ts",
+    from: "else if (this.inflight === 0) this.quiet();",
+    to: "else if (this.inflight >= 0) this.quiet();",
+    tests: [...SIMULATED, "io/descriptor"],
+  },
+  {
+    name: "the rest of a write goes out although it was cancelled",
+    file: "io/handle.ts",
+    from: "else if (this.state !== SUBMITTED || descriptor.closed) outcome = -ECANCELED;",
+    to: "",
+    tests: [...SIMULATED, "conformance/p-kill", "conformance/p-faults"],
+  },
+  {
+    name: "submissions that the kernel refused for now are forgotten",
+    file: "io/uring-driver.ts",
+    from: "this.retryCount++;",
+    to: "{ this.retryCount++; this.queued = 0; }",
+    tests: SIMULATED,
+  },
+  {
+    name: "a reset that only a send was told of looks like the end",
+    file: "io/recv.ts",
+    from: "if (socket.lost !== 0) socket.readError = socket.lost;\n  return socket.lost;",
+    to: "return 0;",
+    tests: SIMULATED,
+  },
+  {
+    name: "a datagram that comes after the kill is lost",
+    file: "io/message.ts",
+    from: "socket.datagrams.push({ bytes: Uint8Array.from(bytes.subarray(0, count)), from, truncated });",
+    to: "",
+    tests: SIMULATED,
   },
 ];
