@@ -230,6 +230,10 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "[b] answered",
     "[none] idle",
   ],
+  simulation: [
+    "careless: broken invariant: a message is not what was sent",
+    "patient: 200 runs without a fault of ours, and tasks were killed: true",
+  ],
   testing: ["a1 b1: fetched twice", "with the lock: in no order"],
   timeout: [
     "undefined",
