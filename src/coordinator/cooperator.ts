@@ -15,7 +15,7 @@ import { checkInstrument, type Instrument, Probe, StallDetector } from "./instru
 import { requestKill } from "./kill.ts";
 import type { Body } from "./operation.ts";
 import { type Report, reportToConsole } from "./report.ts";
-import { RunQueue } from "./run-queue.ts";
+import { checkPriority, RunQueue } from "./run-queue.ts";
 import { Scope } from "./scope.ts";
 import { type SpawnOptions, spawnInto } from "./spawn.ts";
 import { step } from "./step.ts";
@@ -307,9 +307,7 @@ export class Cooperator {
 
   /** Changes a task's CPU priority; one that is ready moves to the end of its new priority. */
   setPriority(task: Task, priority: 0 | 1 | 2): void {
-    if (priority !== 0 && priority !== 1 && priority !== 2) {
-      throw new UsageError("COOP_PRIORITY", "a priority is HIGH (0), NORMAL (1) or LOW (2)");
-    }
+    checkPriority(priority);
     const queued = task.state === READY && this.queue.remove(task);
     task.priority = priority;
     if (queued) this.queue.push(task);

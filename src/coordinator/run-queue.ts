@@ -4,6 +4,7 @@
  * A higher priority goes first, but after {@link AGEING} steps in a row from above a waiting lower one the
  * lower one gets a step: priorities order work, they never starve it.
  */
+import { UsageError } from "./errors.ts";
 import type { Task } from "./task.ts";
 
 /** 0 before 1 before 2. */
@@ -11,6 +12,12 @@ export type Priority = 0 | 1 | 2;
 export const HIGH: Priority = 0;
 export const NORMAL: Priority = 1;
 export const LOW: Priority = 2;
+
+/** @internal Throws for what is none. */
+export function checkPriority(priority: unknown): void {
+  if (priority === HIGH || priority === NORMAL || priority === LOW) return;
+  throw new UsageError("COOP_PRIORITY", "a priority is HIGH (0), NORMAL (1) or LOW (2)");
+}
 
 /** Steps from above before a waiting lower priority gets one. Larger is stricter, and starves longer. */
 export const AGEING = 64;

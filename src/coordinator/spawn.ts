@@ -3,8 +3,8 @@ import type { Cooperator } from "./cooperator.ts";
 import { current, currentTask } from "./current.ts";
 import { checkDeadline, tightenDeadline } from "./deadline.ts";
 import { UsageError } from "./errors.ts";
-import { type Body, Call, enter } from "./operation.ts";
-import type { Priority } from "./run-queue.ts";
+import { type Body, Call, describeValue, enter } from "./operation.ts";
+import { checkPriority, type Priority } from "./run-queue.ts";
 import type { Deferred, Scope } from "./scope.ts";
 import { step } from "./step.ts";
 import { type FailureMode, Task } from "./task.ts";
@@ -84,7 +84,7 @@ export function spawnInto<A>(
   if (owner.cause !== null || owner.closed) owner.checkOpen();
   const running = current.task;
   if (running !== null && running.cooperator !== cooperator) cooperator.checkThread(running.cooperator);
-  if (options?.deadline !== undefined) checkDeadline(cooperator, options.deadline);
+  if (options !== undefined) checkOptions(cooperator, options);
   const frame = body instanceof Call ? body.frame() : enter(null, body, "spawn()").frame();
   const task = new Task<A>(cooperator, owner, cooperator.nextId(), options?.name ?? frame.fn);
   task.top = frame;
@@ -100,6 +100,23 @@ export function spawnInto<A>(
   if (options === undefined) cooperator.admit(task as Task);
   else startAs(task as Task, options);
   return task;
+}
+
+/** Throws for what is no option, before there is a task. */
+function checkOptions(cooperator: Cooperator, options: SpawnOptions): void {
+  const { priority, failure, start, deadline } = options;
+  if (priority !== undefined) checkPriority(priority);
+  if (failure !== undefined) checkOption(FAILURE_MODES, failure, "failure");
+  if (start !== undefined) checkOption(STARTS, start, "start");
+  if (deadline !== undefined) checkDeadline(cooperator, deadline);
+}
+
+const FAILURE_MODES: readonly unknown[] = ["parent", "hold", "report"];
+const STARTS: readonly unknown[] = ["queued", "next", "now"];
+
+function checkOption(allowed: readonly unknown[], value: unknown, what: string): void {
+  if (allowed.includes(value)) return;
+  throw new UsageError("COOP_OPTION", `${what} is one of ${allowed.join(", ")}, not ${describeValue(value)}`);
 }
 
 function startAs(task: Task, options: SpawnOptions): void {
