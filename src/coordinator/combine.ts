@@ -143,7 +143,7 @@ abstract class BranchGroup extends Group {
     if (exit.status === "failed") this.fail([exit.error], task);
     else if (exit.status === "killed") {
       const { reason, origin } = exit.cause;
-      this.errors.push(...exit.errors);
+      this.keep(exit.errors);
       requestKill(this, reason, origin === null ? undefined : { origin });
     }
   }
@@ -178,14 +178,14 @@ class AllOf extends BranchGroup {
     if (task.exit!.status === "done") return;
     // What was killed with the rest has nothing to say but what its clean-up threw.
     if (this.cause === null && !this.closed) this.endWith(task);
-    else this.errors.push(...cleanupErrors(task));
+    else this.keep(cleanupErrors(task));
   }
 }
 
 class SettledOf extends BranchGroup {
   override branchEnded(task: Task): void {
     // Nobody will see the exits of a call that is being killed.
-    if (this.cause !== null || this.closed) this.errors.push(...cleanupErrors(task));
+    if (this.cause !== null || this.closed) this.keep(cleanupErrors(task));
   }
 }
 
@@ -195,7 +195,7 @@ class FirstOf extends BranchGroup {
   override branchEnded(task: Task): void {
     if (this.winner !== null) this.lost(task);
     else if (this.cause === null && !this.closed) this.win(task);
-    else this.errors.push(...cleanupErrors(task));
+    else this.keep(cleanupErrors(task));
   }
 
   win(task: Task): void {
@@ -206,7 +206,7 @@ class FirstOf extends BranchGroup {
 
   lost(task: Task): void {
     const errors = cleanupErrors(task);
-    if (this.winner!.exit!.status !== "done") this.errors.push(...errors);
+    if (this.winner!.exit!.status !== "done") this.keep(errors);
     else {
       for (const error of errors) {
         task.cooperator.report({ kind: "failure", task, where: `had lost the ${this.name}`, error });

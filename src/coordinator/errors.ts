@@ -183,6 +183,12 @@ export function invariant(condition: boolean, message: string): asserts conditio
   if (!condition) throw violation(message);
 }
 
+/** Those of `others` that are not `known` follow them. */
+function merge(known: readonly unknown[], others: readonly unknown[]): unknown[] {
+  const seen = new Set(known);
+  return known.concat(others.filter((error) => !seen.has(error)));
+}
+
 /**
  * One error for several: the first itself, the others on its `errors`, so that nothing is lost and the
  * identity of the first is kept. `errors` of an AggregateError is extended, never replaced.
@@ -194,7 +200,7 @@ export function combineErrors(errors: readonly unknown[]): unknown {
   if (others.length === 0) return first;
   if (typeof first === "object" && first !== null && Object.isExtensible(first)) {
     const known = (first as { errors?: unknown }).errors;
-    const merged = Array.isArray(known) ? [...known, ...others.filter((e) => !known.includes(e))] : others;
+    const merged = Array.isArray(known) ? merge(known, others) : others;
     if (
       Reflect.defineProperty(first, "errors", {
         value: merged,

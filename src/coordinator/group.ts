@@ -134,15 +134,20 @@ export class Group extends Scope {
   /** @internal */
   override childFailed(errors: readonly unknown[], child: Task): void {
     const { onFailure } = this;
-    if (onFailure === "collect") this.errors.push(...errors);
+    if (onFailure === "collect") this.keep(errors);
     else if (onFailure === "kill") this.fail(errors, child);
     else this.tell(() => onFailure(combineErrors(errors), child), errors, child);
   }
 
   /** @internal The group fails with `errors`; what is left of it is killed. */
   fail(errors: readonly unknown[], child: Task): void {
-    this.errors.push(...errors);
+    this.keep(errors);
     requestKill(this, errors[0], { origin: child.label, failure: true });
+  }
+
+  /** @internal The group fails with `errors` too. There can be more of them than a call takes arguments. */
+  keep(errors: readonly unknown[]): void {
+    for (const error of errors) this.errors.push(error);
   }
 
   /** @internal Calls back, as code of the task whose group it is. What that throws fails the group. */

@@ -228,7 +228,8 @@ export class Task<A = unknown> extends Scope {
   override childFailed(errors: readonly unknown[], child: Task): void {
     const rare = this.needRare();
     rare.errors ??= [];
-    rare.errors.push(...errors);
+    // There can be more of them than a call takes arguments.
+    for (const error of errors) rare.errors.push(error);
     requestKill(this, errors[0], { origin: child.label, failure: true });
   }
 

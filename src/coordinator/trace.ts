@@ -101,7 +101,7 @@ export function noteExit(task: Task, error: unknown): void {
  * error prints it. An error that cannot be changed stays as it is.
  */
 export function showTrace(error: unknown): void {
-  let inside = [error];
+  const inside = [error];
   for (let i = 0; i < inside.length && i < SHOWN_INSIDE_MAX; i++) {
     const shown = inside[i];
     if (!isObject(shown)) continue;
@@ -109,7 +109,10 @@ export function showTrace(error: unknown): void {
       append(shown);
       const { errors, cause } = shown as { errors?: unknown; cause?: unknown };
       if (cause !== undefined && !inside.includes(cause)) inside.push(cause);
-      if (Array.isArray(errors)) inside = inside.concat(errors.filter((e) => !inside.includes(e)));
+      if (Array.isArray(errors) && inside.length < SHOWN_INSIDE_MAX) {
+        // The first of them are enough: there can be very many.
+        for (const one of errors.slice(0, SHOWN_INSIDE_MAX)) if (!inside.includes(one)) inside.push(one);
+      }
     } catch {
       // A frozen error, or one with accessors of its own.
     }

@@ -18,7 +18,8 @@ export function childrenOf(task: Task): Task[] {
 /** `roots` and everything below, parents before children. Iterative: trees may be deep. */
 export function allTasks(roots: Iterable<Task>): Task[] {
   const order = [...roots];
-  for (let i = 0; i < order.length; i++) order.push(...childrenOf(order[i]!));
+  // One by one: there can be more children than a call takes arguments.
+  for (let i = 0; i < order.length; i++) for (const child of childrenOf(order[i]!)) order.push(child);
   return order;
 }
 
