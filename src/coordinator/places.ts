@@ -31,8 +31,13 @@ export class Places {
   handOver(): void {
     const next = this.waiters.shift();
     if (next === null) return;
-    this.promised++;
+    this.promise(next);
     next.grant();
+  }
+
+  promise(wait: PlaceWait<unknown>): void {
+    wait.promised = true;
+    this.promised++;
   }
 
   /** A promise is not needed any more. */
@@ -57,6 +62,8 @@ export class PlaceWait<A> extends Wait<Task<A>> {
   private readonly group: Group;
   private readonly body: Body<A>;
   private readonly options: SpawnOptions | undefined;
+  /** A place is kept for it. */
+  promised = false;
 
   constructor(group: Group, body: Body<A>, options: SpawnOptions | undefined) {
     super();
@@ -71,20 +78,27 @@ export class PlaceWait<A> extends Wait<Task<A>> {
 
   protected override begin(task: Task): boolean {
     const { group } = this;
+    this.promised = false;
     group.checkOpen();
     group.host!.cooperator.checkThread(task.cooperator);
     const { places } = group;
     // A daemon takes no place, and a detached task belongs to somebody else.
     if (places === null || this.options?.daemon === true || this.options?.detached === true) return true;
-    if (group.working < places.limit) return true;
-    places.waiters.push(this as unknown as PlaceWait<unknown>);
-    return false;
+    const wait = this as unknown as PlaceWait<unknown>;
+    if (group.working >= places.limit) {
+      places.waiters.push(wait);
+      return false;
+    }
+    // Kept until it goes on, which in a select may be later.
+    places.promise(wait);
+    return true;
   }
 
   protected override finish(): Task<A> {
     const { group } = this;
     const { places } = group;
-    if (!this.satisfied || places === null) return group.spawn(this.body, this.options);
+    if (!this.promised || places === null) return group.spawn(this.body, this.options);
+    this.promised = false;
     try {
       // The place is kept until somebody is in it.
       places.promised--;
@@ -102,6 +116,8 @@ export class PlaceWait<A> extends Wait<Task<A>> {
   }
 
   override rollback(): void {
+    if (!this.promised) return;
+    this.promised = false;
     this.group.places!.passOn(this.group);
   }
 }

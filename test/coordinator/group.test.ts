@@ -14,6 +14,7 @@ import {
   UsageError,
   yieldNow,
 } from "../../src/coordinator/index.ts";
+import { Condition, Mutex, select } from "../../src/sync/index.ts";
 import { killEverywhere } from "../../src/testing/kill-everywhere.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
@@ -877,4 +878,72 @@ describe("onFailure", () => {
     expect(rt.reports.splice(0)).toMatchObject([{ kind: "failure", error: "again 1" }]);
     checked(rt);
   });
+});
+
+describe("a place as an arm of a select that goes on later", () => {
+  // The condition is left at once, but its wait ends only when the mutex is had again.
+  const lateStart = (g: Group, mutex: Mutex) => {
+    const changed = new Condition(mutex);
+    const late = op(function* () {
+      using _ = yield* mutex.lock();
+      yield* sleep(1);
+      const won = yield* select({ change: changed.wait(), place: g.start(sleep(1)) });
+      return won.key;
+    });
+    const task = spawn(late(), { failure: "hold" });
+    spawn(mutex.withLock(sleep(5)));
+    return task;
+  };
+
+  test("is kept for it meanwhile", () => {
+    runChecked(() =>
+      group(
+        function* (g) {
+          const task = lateStart(g, new Mutex());
+          yield* sleep(2);
+          expect(() => g.spawn(sleep(1))).toThrow(BusyError);
+          expect(yield* task.join()).toBe("place");
+        },
+        { limit: 1 },
+      ),
+    );
+  });
+
+  test.each([1, undefined])("is given back when a kill comes first, with limit %s", (limit) => {
+    runChecked(() =>
+      group(
+        function* (g) {
+          const task = lateStart(g, new Mutex());
+          yield* sleep(2);
+          task.kill();
+          expect((yield* task.settled()).status).toBe("killed");
+          expect(g.working).toBe(0);
+          g.spawn(sleep(1));
+        },
+        limit === undefined ? {} : { limit },
+      ),
+    );
+  });
+});
+
+test("more errors than a call takes arguments are passed on by tasks and groups", () => {
+  // What a killed task gives its parent when that many children have thrown in their clean-up.
+  const errors = Array.from({ length: 200_000 }, (_, i) => i);
+  for (const onFailure of ["kill", "collect"] as const) {
+    const rt = new VirtualRuntime();
+    const main = rt.run(() =>
+      group(
+        function* (g) {
+          const parent = g.spawn(function* () {
+            self().childFailed(errors, spawn(never()));
+            yield* never();
+          });
+          yield* parent.settled();
+          g.childFailed(errors, parent);
+        },
+        { onFailure },
+      ),
+    );
+    expect((main.exit as unknown as { error: AggregateError }).error.errors.length).toBeGreaterThan(199_000);
+  }
 });
