@@ -69,6 +69,8 @@ const MOST_DEFAULT = "30 seconds";
 const RESTARTS_DEFAULT = 5;
 const WITHIN_DEFAULT = "1 minute";
 const NS_PER_MS = 1e6;
+/** Doublings of the pause that make a difference; many more, and no pause at all would become NaN. */
+const DOUBLINGS_MAX = 64;
 const strategies: readonly unknown[] = ["one-for-one", "one-for-all", "rest-for-one"];
 const policies: readonly unknown[] = ["always", "on-failure", "never"];
 
@@ -244,12 +246,14 @@ export class Supervisor {
       return;
     }
     if (now - child.since >= this.most) child.inRow = 0;
-    const pause = Math.min(this.most, this.first * 2 ** child.inRow++) / NS_PER_MS;
+    const pause = Math.min(this.most, this.first * 2 ** Math.min(child.inRow++, DOUBLINGS_MAX)) / NS_PER_MS;
     const errors = exit.status === "failed" ? [exit.error] : [];
     const { onRestart } = this;
     if (onRestart === null) this.tellErrors(exit, task, `is restarted in ${pause} ms`);
     else this.scope.tell(() => onRestart({ child, exit, pause }), errors, task);
     if (this.scope.cause !== null) return;
+    // Told of the end, somebody may have stopped it.
+    if (!this.all.has(child)) return;
     const shared = this.strategy === "one-for-one" ? undefined : this.pending.values().next().value;
     const pending = shared ?? new PendingRestart(this);
     pending.pause = pause;
@@ -305,7 +309,7 @@ class SupervisorScope extends Group {
 
   /** A failure while all are being stopped is the supervisor's; any other is looked at in `release`. */
   override childFailed(errors: readonly unknown[]): void {
-    if (this.cause !== null || this.closed) this.errors.push(...errors);
+    if (this.cause !== null || this.closed) this.keep(errors);
   }
 
   override release(child: Task): void {

@@ -516,3 +516,41 @@ test("the same restarts at the same times in every run, and nothing is left by a
     });
   }
 });
+
+test("no pause at all stays none, however many restarts there are in a row", () => {
+  const rt = new VirtualRuntime();
+  let starts = 0;
+  const main = rt.run(() =>
+    supervise(
+      function* (s) {
+        s.spawn(function* () {
+          if (++starts < 1100) throw new Error("again");
+        });
+      },
+      { backoff: { first: 0 }, intensity: { restarts: Number.POSITIVE_INFINITY }, onRestart: () => {} },
+    ),
+  );
+  void main.result;
+  expect(starts).toBe(1100);
+  expect(rt.now).toBe(0);
+  checked(rt);
+});
+
+test("a child that is stopped by who is told of its restart is over, and the supervisor ends", () => {
+  const rt = new VirtualRuntime();
+  let starts = 0;
+  const main = rt.run(() =>
+    supervise(
+      function* (s) {
+        s.spawn(function* () {
+          starts++;
+          throw new Error("once");
+        });
+      },
+      { onRestart: ({ child }) => child.stop() },
+    ),
+  );
+  void main.result;
+  expect(starts).toBe(1);
+  checked(rt);
+});
