@@ -107,7 +107,9 @@ function youngest(scope: Scope): Task | null {
  * A shield has been lifted: a kill that it kept away goes on to what is inside of it, and meets the task.
  */
 export function unshielded(shield: Scope): void {
-  const task = shield.host!;
+  const task = shield.host;
+  // It has not begun: a plain function that makes the body is called before.
+  if (task === null) return;
   let base = task.top;
   while (base !== null && base.scope !== shield) base = base.below;
   const killed = base === null ? null : doomedFrom(task, base.below);
@@ -117,6 +119,13 @@ export function unshielded(shield: Scope): void {
   reachedScopes(task, shield, inside);
   for (const scope of inside) requestKill(scope, reason, { failure, ...(origin === null ? {} : { origin }) });
   meet(task);
+}
+
+/** A shield holds again: a kill that came meanwhile and has met no wait is outside of it once more. */
+export function shielded(shield: Scope): void {
+  const task = shield.host!;
+  // A delivery that is under way stands.
+  if (task.doomed !== null && task.doomed !== task.unwinding) task.doomed = findDoomed(task);
 }
 
 /** Lets the kill meet the task where it is: ends its wait if that is killable, else it waits its turn. */

@@ -1,5 +1,5 @@
 /** Sections that a kill from outside does not interrupt. Source: design D4; conformance G. */
-import { unshielded } from "./kill.ts";
+import { shielded, unshielded } from "./kill.ts";
 import { type Body, type BodyWith, enter, type Operation, op } from "./operation.ts";
 import { ShieldScope } from "./scope.ts";
 
@@ -43,5 +43,6 @@ const restored = op(function* (scope: LiftableShield, body: Body<unknown>) {
     return yield* enter(null, body, "restore()");
   } finally {
     scope.lifted--;
+    shielded(scope);
   }
 });

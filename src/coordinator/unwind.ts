@@ -6,7 +6,7 @@
  * unwound (its `finally` blocks are clean-up and run to their end).
  */
 import type { Frame } from "./frame.ts";
-import type { Scope } from "./scope.ts";
+import { type Scope, ShieldScope } from "./scope.ts";
 import type { Task } from "./task.ts";
 
 /** The outermost killed scope whose kill may be delivered now, or null. */
@@ -30,7 +30,7 @@ export function doomedFrom(task: Task, top: Frame | null): Scope | null {
 
 /**
  * Collects the scopes on `task`'s stack that a kill of `target` reaches: those inside its base and outside
- * every shield and clean-up.
+ * every shield and clean-up. A shield that is lifted is none of them: it may hold again before the kill is met.
  */
 export function reachedScopes(task: Task, target: Scope, into: Scope[]): void {
   const start = into.length;
@@ -38,7 +38,7 @@ export function reachedScopes(task: Task, target: Scope, into: Scope[]): void {
     const scope = frame.scope;
     if (scope === target) return;
     if (frame.unwinding !== null || scope?.shields === true) into.length = start;
-    else if (scope !== null) into.push(scope);
+    else if (scope !== null && !(scope instanceof ShieldScope)) into.push(scope);
   }
   // A scope that is not on the stack, since it is over or has not begun, has nothing inside it.
   if (target !== task) into.length = start;

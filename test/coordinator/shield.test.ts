@@ -339,3 +339,57 @@ test("a shield that is itself the body of a spawn, a timeout, a group or another
     });
   }
 });
+
+describe("a kill that no wait of a restored part has met stays outside of the shield", () => {
+  test("when it came before", () => {
+    const log: string[] = [];
+    runChecked(function* () {
+      const task = spawn(() =>
+        shield(function* (s) {
+          yield* sleep(5);
+          yield* s.restore(op(function* () {})());
+          yield* sleep(10);
+          log.push("completed");
+        }),
+      );
+      yield* sleep(1);
+      task.kill();
+      expect((yield* task.settled()).status).toBe("killed");
+    });
+    expect(log).toEqual(["completed"]);
+  });
+
+  test("when it came in there", () => {
+    const log: string[] = [];
+    runChecked(function* () {
+      const task = spawn(() =>
+        shield(function* (s) {
+          yield* s.restore(
+            op(function* () {
+              self().kill();
+            })(),
+          );
+          yield* sleep(10);
+          log.push("completed");
+        }),
+      );
+      expect((yield* task.settled()).status).toBe("killed");
+    });
+    expect(log).toEqual(["completed"]);
+  });
+});
+
+test("lifted before it begins, by a plain function that makes the body, it is no shield", () => {
+  runChecked(function* () {
+    const task = spawn(() =>
+      shield((s) => {
+        s.lift();
+        return sleep(10);
+      }),
+    );
+    yield* sleep(1);
+    task.kill();
+    yield* task.settled();
+    expect(now()).toBe(1);
+  });
+});
