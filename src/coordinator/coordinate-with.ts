@@ -186,6 +186,12 @@ class MultiWait extends Wait<CoordinationResult> {
     this.settle(true);
   }
 
+  /** Nobody will run on behalf of the links. */
+  protected override withdrawBegun(task: Task): void {
+    if (!this.satisfied) this.settle(true);
+    super.withdrawBegun(task);
+  }
+
   private settle(killed: boolean): CoordinationResult {
     const nodes = this.nodes!;
     this.nodes = null;

@@ -503,3 +503,20 @@ describe("conservation", () => {
     }
   });
 });
+
+test.each(BOTH)("%s that is iterated by hand leaves every queue", (_name, wait) => {
+  const gate = new Coordinator({ held: true });
+  const flag = new Signal();
+  runChecked(
+    function* () {
+      const operation = wait(gate, flag, { within: 5 }) as unknown as Iterable<unknown>;
+      expect(() => [...operation]).toThrow();
+      expect([gate.waiting, flag.waiting]).toEqual([0, 0]);
+      gate.release();
+      expect(gate.held).toBe(false);
+      yield* yieldNow();
+    },
+    gate,
+    flag,
+  );
+});
