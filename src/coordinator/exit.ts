@@ -44,6 +44,11 @@ export function killedError(cause: KillCause, label: string, errors: readonly un
 /** A kill reason in words. */
 export function describeReason(reason: unknown): string {
   if (typeof reason === "string") return reason;
-  if (reason instanceof Error) return reason.message;
-  return reason === undefined ? "no reason given" : String(reason);
+  if (reason === undefined) return "no reason given";
+  try {
+    return reason instanceof Error ? String(reason.message) : String(reason);
+  } catch {
+    // An object without a prototype, say: whoever asks wants to hear of the kill, and not of that.
+    return `an ${typeof reason} that has no text`;
+  }
 }

@@ -425,3 +425,22 @@ test("the books balance at every step: spawned = done + failed + killed + live",
   expect(Math.min(done, failed, killed)).toBeGreaterThan(3);
   checked(rt);
 });
+
+test.each([
+  ["an object without a prototype", Object.create(null)],
+  ["an object whose text throws", { toString: () => ({}) }],
+  ["an error whose message is none", Object.assign(new Error(), { message: Symbol("none") })],
+])("a kill for %s is a kill like any other", (_name, reason) => {
+  runChecked(function* () {
+    const task = spawn(never());
+    task.kill(reason);
+    try {
+      yield* task.join();
+    } catch (error) {
+      expect(error).toBeInstanceOf(KilledError);
+      expect((error as KilledError).reason).toBe(reason);
+      return;
+    }
+    expect.unreachable();
+  });
+});
