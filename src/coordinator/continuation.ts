@@ -125,6 +125,7 @@ export class Continuation<A> extends Coordinated implements Callback, Operation<
   /** @internal */
   run(): void {
     const fn = this.fn!;
+    const outer = running;
     running = this as Continuation<unknown>;
     let state: typeof DONE | typeof FAILED = DONE;
     let outcome: unknown;
@@ -135,7 +136,7 @@ export class Continuation<A> extends Coordinated implements Callback, Operation<
       state = FAILED;
       outcome = error;
     }
-    running = null;
+    running = outer;
     // Ended before it lets go: whoever is next finds nothing half done.
     this.settle(state, outcome);
     this.passOn();

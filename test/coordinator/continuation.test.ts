@@ -281,3 +281,17 @@ test("nothing is lost and nobody is left waiting, wherever a kill strikes", () =
     };
   });
 });
+
+test("a continuation in which another runtime runs continuations is still the running one", () => {
+  const made = runChecked(function* () {
+    const gate = new Coordinator();
+    const outer = gate.continue(() => {
+      runChecked(function* () {
+        yield* new Coordinator().continue(() => 1);
+      });
+      return new Coordinator().continue(() => 2).pending;
+    });
+    return yield* outer;
+  });
+  expect(made).toBe(true);
+});
