@@ -11,6 +11,9 @@ import type { Task } from "./task.ts";
 
 const signals = new WeakMap<Scope, AbortSignal>();
 
+/** For each task those of its signals that are aborted when it fails, by scope. */
+const failing = new WeakMap<Task, Map<Scope, AbortController>>();
+
 /** The innermost scope on the stack of `task`: what a kill that reaches the code there is aimed at, or reaches too. */
 export function innermostScope(task: Task): Scope {
   for (let frame = task.top; frame !== null; frame = frame.below) {
@@ -32,13 +35,24 @@ export function signalOf(scope: Scope, task: Task): AbortSignal {
   signals.set(scope, controller.signal);
   const onKill = (cause: KillCause): void => controller.abort(killedError(cause, task.label, []));
   addKillHook(scope, onKill);
-  if (scope.cause === null && !task.closed) {
+  if (scope.cause === null && !task.closed) abortOnFailure(task, scope, controller);
+  return controller.signal;
+}
+
+/** One defer for all of them, and none for scopes that are over: a task may go through any number of scopes. */
+function abortOnFailure(task: Task, scope: Scope, controller: AbortController): void {
+  let open = failing.get(task);
+  if (open === undefined) {
+    const made = new Map<Scope, AbortController>();
+    open = made;
+    failing.set(task, made);
     addDefer(task, () => {
       const errors = task.rare?.errors ?? null;
-      if (errors !== null) controller.abort(errors[0]);
+      if (errors !== null) for (const one of made.values()) one.abort(errors[0]);
     });
   }
-  return controller.signal;
+  for (const other of open.keys()) if (other.closed) open.delete(other);
+  open.set(scope, controller);
 }
 
 /** What an abort with `reason` gives as the reason of a kill: a kill that came through a signal is itself again. */

@@ -459,3 +459,19 @@ describe("a kill", () => {
     checked(rt, gate);
   });
 });
+
+test("the signals of scopes that are over are not kept by the task", async () => {
+  const rt = new VirtualRuntime();
+  const main = await rt.runAsync(async (self) => {
+    for (let i = 0; i < 20; i++) {
+      await self.wait(
+        timeout(1000, async (_limit: unknown, inner: AsyncSelf) => {
+          expect(inner.signal.aborted).toBe(false);
+        }),
+      );
+    }
+    return self.task.rare?.defers?.length;
+  });
+  expect(main.result).toBe(1);
+  checked(rt);
+});
