@@ -118,12 +118,10 @@ export class Semaphore {
     const { queue } = this;
     queue.total = whole(total, this.name);
     if (total > 0) {
-      queue.waiters.visit((wait) => {
-        if (wait.wanted <= total) return true;
-        queue.waiters.remove(wait);
-        wait.fail(this.tooMany(wait.wanted));
-        return true;
-      });
+      for (const wait of [...queue.waiters]) {
+        // One before it may have taken it along: another arm of the same select.
+        if (wait.wanted > total && queue.waiters.remove(wait)) wait.fail(this.tooMany(wait.wanted));
+      }
     }
     queue.serve();
   }
