@@ -87,6 +87,8 @@ class Change<T> extends Wait<T | typeof END> {
   private readonly watched: Watch<T>;
   private readonly watcher: Watcher<T>;
   private readonly orEnd: boolean;
+  /** What the watcher had seen when this began; another wait of the same watcher may see the change first. */
+  private since = 0;
 
   constructor(watched: Watch<T>, watcher: Watcher<T>, orEnd: boolean) {
     super();
@@ -101,6 +103,7 @@ class Change<T> extends Wait<T | typeof END> {
 
   protected override begin(): boolean {
     const { watched, watcher } = this;
+    this.since = watcher.seen;
     if (watched.version !== watcher.seen || watched.closing !== null) return true;
     watched.waiters.push(this);
     return false;
@@ -108,7 +111,7 @@ class Change<T> extends Wait<T | typeof END> {
 
   protected override finish(): T | typeof END {
     const { watched, watcher } = this;
-    if (watched.version !== watcher.seen) {
+    if (watched.version !== this.since) {
       watcher.seen = watched.version;
       return watched.value;
     }

@@ -75,3 +75,19 @@ test("a watcher that is killed, at any point, is left nowhere, and has not seen 
     };
   });
 });
+
+test("two waits of one watcher both get the change that ends them", () => {
+  runChecked(function* () {
+    const level = new Watch(1);
+    const watcher = level.watch();
+    const tasks = [spawn(watcher.receive()), spawn(watcher.receive())];
+    yield* sleep(1);
+    level.value = 2;
+    for (const task of tasks) expect(yield* task.join()).toBe(2);
+    const next = spawn(watcher.receive());
+    yield* sleep(1);
+    expect(next.status).toBe("blocked");
+    level.value = 3;
+    expect(yield* next.join()).toBe(3);
+  });
+});
