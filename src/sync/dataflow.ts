@@ -106,7 +106,8 @@ function* moveAll(
       live = live.filter((source) => source !== from);
       continue;
     }
-    const sending = target.closed ? null : pass(item, target);
+    // Sent to a target that is closed as well: then it is told of what is lost.
+    const sending = pass(item, target);
     try {
       if (sending !== null) yield* sending;
     } catch (error) {
