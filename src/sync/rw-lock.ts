@@ -180,6 +180,10 @@ class RwWait extends PermitWait<Guard> implements Guard {
     return `${this.wanted === 1 ? "read" : "write"} of ${this.lock.name}`;
   }
 
+  override awaitedTasks(): readonly Task[] {
+    return [...this.lock.holders].map((wait) => wait.holder!);
+  }
+
   protected override begin(task: Task): boolean {
     const { lock, queue, wanted } = this;
     if (this.list !== null) throw new UsageError("COOP_OPERATION_USED", "this lock is held: make a new wait");

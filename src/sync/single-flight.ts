@@ -10,7 +10,7 @@ import { current } from "../coordinator/current.ts";
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import { unwrapExit } from "../coordinator/exit.ts";
-import type { Body, Operation } from "../coordinator/operation.ts";
+import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
 import { spawnInto } from "../coordinator/spawn.ts";
 import type { Task } from "../coordinator/task.ts";
 import { QueuedWait } from "./queued.ts";
@@ -102,6 +102,16 @@ class Flight extends Coordinated {
   override moved(): void {}
 }
 
+/** A function is called in the flight: what it does then is the flight's doing, and no caller's. */
+const fly = op(function* flight(body: Body<unknown>) {
+  return yield* enter(null, body, "run()");
+});
+
+/** Not every object can be made a text. */
+function labelOf(key: unknown): string {
+  return typeof key === "object" || typeof key === "function" ? describeValue(key) : String(key);
+}
+
 class Passenger extends QueuedWait<unknown> {
   private readonly group: SingleFlight<unknown, unknown>;
   private readonly key: unknown;
@@ -116,7 +126,11 @@ class Passenger extends QueuedWait<unknown> {
   }
 
   override describe(): string {
-    return `${this.flight!.flown.label} in ${this.group.name}`;
+    return `${this.flight?.flown.label ?? "a flight"} in ${this.group.name}`;
+  }
+
+  override awaitedTasks(): readonly Task[] {
+    return this.flight === null ? [] : [this.flight.flown];
   }
 
   protected override begin(task: Task): boolean {
@@ -135,8 +149,9 @@ class Passenger extends QueuedWait<unknown> {
 
   takeOff(): Flight {
     const { cooperator } = this.task!;
-    const name = `${this.group.name} ${String(this.key)}`;
-    const flown: Task = spawnInto(cooperator, cooperator.root, this.body, { name, failure: "hold" });
+    const name = `${this.group.name} ${labelOf(this.key)}`;
+    const body = typeof this.body === "function" ? fly(this.body) : this.body;
+    const flown: Task = spawnInto(cooperator, cooperator.root, body, { name, failure: "hold" });
     return new Flight(flown, this.group.flights, this.key);
   }
 

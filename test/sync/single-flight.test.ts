@@ -1,6 +1,14 @@
 /** Sharing one run among those who ask for it at the same time, and keeping its value. */
 import { describe, expect, test } from "vitest";
-import { group, HIGH, self, spawn, TaskLocal, yieldNow } from "../../src/coordinator/index.ts";
+import {
+  type CoopError,
+  group,
+  HIGH,
+  self,
+  spawn,
+  TaskLocal,
+  yieldNow,
+} from "../../src/coordinator/index.ts";
 import { Once, SingleFlight, select } from "../../src/sync/index.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { exhaustive, runChecked } from "../support/harness.ts";
@@ -306,5 +314,36 @@ describe("once", () => {
 
   test("misuse: a body that is none", () => {
     expect(codeOf(() => new Once(5 as never))).toBe("COOP_NOT_AN_OPERATION");
+  });
+});
+
+describe("what a body or a key may be", () => {
+  test("a plain function is called in the flight, whose kill is not its caller's", () => {
+    const flights = new SingleFlight<string, unknown>();
+    runChecked(function* () {
+      const caller = spawn(
+        flights.run("key", () => {
+          self().kill("itself");
+          return sleep(50);
+        }),
+        { failure: "hold" },
+      );
+      const exit = yield* caller.settled();
+      expect(caller.killed).toBe(false);
+      expect((exit as { error: CoopError }).error.code).toBe("COOP_KILLED");
+      expect(flights.statistics()).toEqual({ flights: 0, waiting: 0 });
+    });
+  });
+
+  test("a key need have no text", () => {
+    const flights = new SingleFlight<object, number>();
+    const key = Object.create(null) as object;
+    const value = runChecked(() =>
+      flights.run(key, function* () {
+        yield* sleep(1);
+        return 42;
+      }),
+    );
+    expect(value).toBe(42);
   });
 });
