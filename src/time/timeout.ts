@@ -117,7 +117,9 @@ class TimeoutScope extends CancelScope implements Timed, TimeLimit {
     this.fire();
   }
 
-  disarm(): void {
+  /** The body is over, or never began: whoever kept the limit moves nothing any more. */
+  end(): void {
+    this.closed = true;
     this.queue.disarm(this);
   }
 
@@ -143,7 +145,7 @@ const bounded = op(function* (time: number, absolute: boolean, body: LimitedBody
     if (scope.expired) noteCause(error, scope.error());
     throw error;
   } finally {
-    scope.disarm();
+    scope.end();
   }
   const timedOut = scope.expired || value === UNWOUND;
   if (moveOn) return { timedOut, value: timedOut ? undefined : value };

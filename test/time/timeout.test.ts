@@ -13,7 +13,7 @@ import {
 import { killEverywhere } from "../../src/testing/kill-everywhere.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { now, sleep } from "../../src/time/sleep.ts";
-import { deadline, timeout } from "../../src/time/timeout.ts";
+import { deadline, type TimeLimit, timeout } from "../../src/time/timeout.ts";
 import { checked, runChecked } from "../support/harness.ts";
 
 /** What `operation` throws. */
@@ -445,4 +445,19 @@ test("wherever a kill strikes, no timer is left and clean-up that was reached by
   });
   expect(reach).toBe(1);
   expect(runs).toBeGreaterThan(40);
+});
+
+test("the limit of a body that never began moves nothing and leaves no timer", () => {
+  runChecked(function* () {
+    const limits: TimeLimit[] = [];
+    const error = yield* thrownBy(
+      timeout(1000, (limit) => {
+        limits.push(limit);
+        throw new Error("no body");
+      }),
+    );
+    expect((error as Error).message).toBe("no body");
+    expect(limits[0]!.restart(5000)).toBe(false);
+    expect(limits[0]!.moveTo(0)).toBe(false);
+  });
 });
