@@ -53,6 +53,8 @@ class Until extends Wait<unknown> {
   private subscription: Subscription | null = null;
   private failed = false;
   private value: unknown = undefined;
+  /** The value of a promise that several waits in turn may have has been dealt with as late. */
+  private wasLate = false;
 
   constructor(source: PromiseLike<unknown> | Starter<unknown>, onLate: ((value: unknown) => unknown) | null) {
     super();
@@ -137,7 +139,9 @@ class Until extends Wait<unknown> {
 
   /** Nobody waits any more. */
   private leave(): void {
-    const subscription = this.subscription!;
+    const { subscription } = this;
+    // There is none when what was to be waited for was there at once.
+    if (subscription === null) return;
     this.subscription = null;
     subscription.wait = null;
     if (subscription.controller === null) return;
@@ -150,6 +154,11 @@ class Until extends Wait<unknown> {
   private late(value: unknown, cooperator: Cooperator): void {
     const { onLate } = this;
     if (onLate === null) return;
+    // The one promise of an arm that is used again: a wait that was left is not the last that may get its value.
+    if (typeof this.source !== "function") {
+      if (this.subscription !== null || this.wasLate) return;
+      this.wasLate = true;
+    }
     const report = (error: unknown): void =>
       cooperator.report({ kind: "hook", task: null, where: "onLate of until()", error });
     try {
