@@ -76,7 +76,8 @@ const inFiber = op(function* fiber(
 const cleanUp = op(function* cleanUp(fiber: Fiber.Fiber<unknown, unknown>, host: Host) {
   yield* group(function* (g) {
     host.open(g);
-    fiber.interruptUnsafe(undefined, annotationOf(host.cause));
+    outside(() => fiber.interruptUnsafe(undefined, annotationOf(host.cause)));
+    host.interrupted();
     yield* host.ended.wait();
   });
   // An error beats a kill; the interrupt is the kill itself.
@@ -89,13 +90,17 @@ function fork(
   services: Context.Context<never>,
   host: Host,
 ): Fiber.Fiber<unknown, unknown> {
-  // The fiber goes on when no task is current, so none is when it begins.
+  const fiber = outside(() => Effect.runForkWith(services)(program));
+  fiber.addObserver(() => host.ended.notify());
+  return fiber;
+}
+
+/** A fiber goes on when no task is current, so none is when it begins, or is interrupted. */
+function outside<A>(act: () => A): A {
   const outer = current.task;
   current.task = null;
   try {
-    const fiber = Effect.runForkWith(services)(program);
-    fiber.addObserver(() => host.ended.notify());
-    return fiber;
+    return act();
   } finally {
     current.task = outer;
   }
@@ -109,6 +114,8 @@ export class Host {
   private cleaning: Group | null = null;
   /** Asked for by a fiber that runs on while the children of the killed group still clean up. */
   private readonly waiting: ((owner: Spawner) => void)[] = [];
+  /** How operations of the killed group have ended, for what of the fiber an interrupt does not end. */
+  private readonly outcomes: (() => void)[] = [];
 
   constructor(work: Group) {
     this.work = work;
@@ -132,6 +139,17 @@ export class Host {
   open(g: Group): void {
     this.cleaning = g;
     for (const start of this.waiting.splice(0)) start(g);
+  }
+
+  /** Calls `resume`: at once, or after the interrupt, which has to come first where it may. */
+  tell(resume: () => void): void {
+    if (this.dying) this.outcomes.push(resume);
+    else resume();
+  }
+
+  /** The fiber has been interrupted. What still waits cannot be, and goes on. */
+  interrupted(): void {
+    for (const resume of this.outcomes.splice(0)) queueMicrotask(resume);
   }
 }
 

@@ -43,7 +43,9 @@ export function toEffect<A>(body: Body<A>, options?: ToEffectOptions): Effect.Ef
         spawned.observe();
         whenEnded(spawned as Task, () =>
           queueMicrotask(() => {
-            if (host === null || !host.dying) resume(effectOf(spawned.exit!));
+            const tell = (): void => resume(effectOf(spawned.exit!));
+            if (host === null) tell();
+            else host.tell(tell);
           }),
         );
       };

@@ -10,6 +10,7 @@ import {
   type Task,
 } from "../../src/coordinator/index.ts";
 import { causeOf, EffectError, errorOf, KilledBy, runEffect, toEffect } from "../../src/effect/index.ts";
+import { run } from "../../src/node/run.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
@@ -348,5 +349,30 @@ describe("an interrupt", () => {
       { _tag: "Fail", error: { message: "in clean-up" } },
     ]);
     checked(rt);
+  });
+
+  test("a part that cannot be interrupted gets what has ended while others still clean up", async () => {
+    const seen: string[] = [];
+    const slow = op(function* () {
+      try {
+        yield* never();
+      } finally {
+        yield* sleep(20);
+        seen.push("cleaned up");
+      }
+    });
+    const critical = Effect.gen(function* () {
+      const exit = yield* Effect.exit(pause(1000));
+      seen.push(exit._tag);
+    });
+    // The promise jobs in which a fiber goes on come between the turns here.
+    await run(function* () {
+      const both = [toEffect(() => slow()), Effect.uninterruptible(critical)];
+      const task = spawn(runEffect(Effect.all(both, { concurrency: "unbounded" })), { start: "now" });
+      yield* sleep(5);
+      yield* task.killAndWait("enough");
+      expect(task.exit?.status).toBe("killed");
+    });
+    expect(seen).toEqual(["cleaned up", "Failure"]);
   });
 });
