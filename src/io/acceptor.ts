@@ -205,8 +205,8 @@ export class Acceptor extends Embedded implements Shots, Dependent {
     } else if (result < 0 && result !== -ECANCELED) {
       this.fail(result);
       if (this.reserve === -1) this.reserve = openReserve();
-      return;
     }
+    // An error is one waiter's: the others try on, and each is told of its own.
     if (this.waiters.length > 0) this.arm();
   }
 

@@ -3,7 +3,7 @@ import { closeSync, openSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { ClosedError, op, type Report, spawn, yieldNow } from "../../src/coordinator/index.ts";
 import {
-  type Acceptor,
+  Acceptor,
   close,
   connect,
   connectSocket,
@@ -38,6 +38,18 @@ const connectMany = op(function* (listener: Listener, count: number) {
 });
 
 describe("P12 multishot accept", () => {
+  test("an error is told to every task that waits for a connection", async () => {
+    await runIo(function* () {
+      // Not listening: that is an error each time.
+      const made = yield* socket("ipv4");
+      const acceptor = new Acceptor(made);
+      const tasks = [1, 2, 3].map(() => spawn(failureOf(() => acceptor.next())));
+      for (const task of tasks)
+        expect(yield* task.join()).toMatchObject({ code: "EINVAL", syscall: "accept" });
+      yield* close(made);
+    });
+  });
+
   test("P12 one submission gives many connections, in the order they came in", async () => {
     await runIo(function* () {
       using listener = yield* listen({ path: abstractName() });
