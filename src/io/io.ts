@@ -33,6 +33,7 @@ export class Io {
   private fixedArena: SharedArrayBuffer | null = null;
   private fixedStart = 0;
   private fixedSize = 1;
+  private fixedCount = 0;
   private groups = 0;
 
   constructor(cooperator: Cooperator, driver: IoDriver) {
@@ -80,6 +81,7 @@ export class Io {
     this.fixedArena = arena.buffer;
     this.fixedStart = arena.byteOffset;
     this.fixedSize = size;
+    this.fixedCount = count;
     return true;
   }
 
@@ -89,7 +91,8 @@ export class Io {
     const start = bytes.byteOffset - this.fixedStart;
     const first = Math.floor(start / this.fixedSize);
     const last = Math.floor((start + bytes.byteLength - 1) / this.fixedSize);
-    return first === last ? first : -1;
+    // The memory begins before the first buffer and goes on behind the last: whoever has a lease can see it.
+    return first === last && first >= 0 && first < this.fixedCount ? first : -1;
   }
 
   /** @internal A number for a ring of provided buffers. @throws {UsageError} `COOP_LIMIT` when there are too many. */

@@ -238,12 +238,17 @@ describe("in the kernel's hands", () => {
       const claimed: Lease[] = [];
       for (let i = 0; i < 4; i++) claimed.push(yield* pool.claim());
       const { bytes } = claimed[2];
-      const across = new Uint8Array(bytes.buffer, 32, 64);
+      const across = new Uint8Array(bytes.buffer, bytes.byteOffset - 32, 64);
+      // The pool's memory begins on a page somewhere in its buffer: there is room before it, or else behind.
+      const starts = claimed.map((lease) => lease.bytes.byteOffset);
+      const first = Math.min(...starts);
+      const outside = new Uint8Array(bytes.buffer, first >= 64 ? first - 64 : Math.max(...starts) + 64, 64);
       for (const [view, reads, number] of [
         [bytes, OP_READ_FIXED, 2],
         [bytes.subarray(63), OP_READ_FIXED, 2],
         [claimed[0].bytes, OP_READ_FIXED, 0],
         [across, OP_READ, 0],
+        [outside, OP_READ, 0],
         [Buffer.alloc(8), OP_READ, 0],
       ] as const) {
         yield* read(file, view);
