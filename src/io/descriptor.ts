@@ -158,13 +158,18 @@ export class Descriptor extends Embedded {
     );
   }
 
-  /** @internal Takes over bytes that were received for nobody. */
-  keepUnread(bytes: Uint8Array): void {
+  /**
+   * @internal Takes over bytes that were received for nobody.
+   *
+   * @param back They had been taken from what is kept: they go in front of the rest of it.
+   */
+  keepUnread(bytes: Uint8Array, back = false): void {
     if (this.closing !== null) return;
     const { unread } = this;
+    const before = unread === null || back ? 0 : unread.length;
     const kept = new Uint8Array((unread?.length ?? 0) + bytes.length);
-    if (unread !== null) kept.set(unread);
-    kept.set(bytes, unread?.length ?? 0);
+    if (unread !== null) kept.set(unread, back ? bytes.length : 0);
+    kept.set(bytes, before);
     this.unread = kept;
   }
 

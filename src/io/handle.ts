@@ -47,6 +47,7 @@ const BACKGROUND = 32;
 const CONTINUE = 64;
 const CANCELLED = 128;
 const SOURCE = 256;
+const AT_ONCE = 512;
 
 /** Outcome of a round after which another one has begun; no errno. */
 export const GOES_ON = -0x4000_0000;
@@ -98,6 +99,11 @@ export class Handle extends BaseHandle {
   /** @internal Nobody will see the result. */
   get abandoned(): boolean {
     return (this.special & ABANDONED) !== 0;
+  }
+
+  /** @internal Its result was there when it began: what it took was the first of what was kept. */
+  get atOnce(): boolean {
+    return (this.special & AT_ONCE) !== 0;
   }
 
   /** @internal Its own timeout has cancelled it. */
@@ -171,6 +177,7 @@ export class Handle extends BaseHandle {
     const source = this.source!;
     this.source = null;
     source.feeding!.delete(this);
+    if (source.reader === this) source.reader = null;
     if (--source.inflight === 0 && source.closing !== null) source.quiet();
   }
 
@@ -212,6 +219,7 @@ export class Handle extends BaseHandle {
     this.task = task;
     this.satisfied = true;
     this.aborting = false;
+    this.special |= AT_ONCE;
   }
 
   /** @internal Its setup has thrown after {@link prepare}: nothing was queued. */

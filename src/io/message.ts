@@ -113,6 +113,8 @@ function sendOperation(
 class Envelope implements Shots {
   from: Address | null = null;
   truncated = false;
+  /** The datagram it took from what is kept, whole. */
+  kept: Kept | null = null;
   private block: Block | null = null;
   private at = 0;
 
@@ -163,6 +165,7 @@ const RECEIVE: Kind<Received> = new Kind({
     if (kept !== undefined) {
       const count = Math.min(kept.bytes.length, into.length);
       into.set(kept.bytes.subarray(0, count));
+      envelope.kept = kept;
       envelope.from = kept.from;
       envelope.truncated = kept.truncated || count < kept.bytes.length;
       handle.shots = envelope;
@@ -177,11 +180,16 @@ const RECEIVE: Kind<Received> = new Kind({
   convert: (count, operation) => (operation.argument as Envelope).received(count),
   reclaim(_io, count, handle) {
     const envelope = handle.shots as Envelope;
+    const socket = handle.descriptor!;
+    if (socket.closing !== null) return;
+    if (handle.atOnce) {
+      socket.datagrams!.unshift(envelope.kept!);
+      return;
+    }
     const bytes = handle.bytes!;
     // A buffer that was detached meanwhile has taken its bytes with it.
     if (bytes.byteLength < count) return;
     const { from, truncated } = envelope;
-    const socket = handle.descriptor!;
     socket.datagrams ??= [];
     socket.datagrams.push({ bytes: Uint8Array.from(bytes.subarray(0, count)), from, truncated });
   },

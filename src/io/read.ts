@@ -46,8 +46,8 @@ const READ: Kind<number> = new Kind({
     const into = operation.bytes!;
     if (position === CURRENT && file.reader !== null) throw file.busy("read", "reader");
     if (into.byteLength === 0) return countOfNone(into, "read");
-    if (position === CURRENT && file.unread !== null) return file.takeUnread(into);
     handle.streaming = position === CURRENT;
+    if (position === CURRENT && file.unread !== null) return file.takeUnread(into);
     const part = file.exclusive ? roundOf(io.driver.memory, into, COPY_IN_MAX) : into;
     const address = handle.pin(part, false);
     const fixed = io.fixedBuffer(into);

@@ -35,7 +35,9 @@ export function recv(socket: Descriptor, into: Bytes, options?: IoOptions): Oper
 export function keepReceived(_io: Io, count: number, handle: Handle): void {
   const bytes = handle.bytes!;
   // A buffer that was detached meanwhile has taken its bytes with it.
-  if (count > 0 && bytes.byteLength >= count) handle.descriptor!.keepUnread(bytes.subarray(0, count));
+  if (count > 0 && bytes.byteLength >= count) {
+    handle.descriptor!.keepUnread(bytes.subarray(0, count), handle.atOnce);
+  }
 }
 
 /** What ends a connection: the kernel says so once, and a truncated stream must not look like a complete one. */

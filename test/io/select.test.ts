@@ -1,13 +1,48 @@
 /** Io operations as arms of a select: the losers are cancelled, waited for, and what they got is kept. */
 import { describe, expect, test } from "vitest";
 import { UsageError } from "../../src/coordinator/errors.ts";
-import { Coordinator, never, op, Signal, spawn, yieldNow } from "../../src/coordinator/index.ts";
-import { accept, close, Handle, listen, nop, recv, sendAll, setupRecv } from "../../src/io/index.ts";
+import {
+  Coordinator,
+  never,
+  type Operation,
+  op,
+  Signal,
+  spawn,
+  yieldNow,
+} from "../../src/coordinator/index.ts";
+import {
+  accept,
+  close,
+  type Descriptor,
+  Handle,
+  listen,
+  nop,
+  openDatagram,
+  openPipe,
+  poll,
+  read,
+  readv,
+  receiveFrom,
+  recv,
+  type Socket,
+  sendAll,
+  setupRecv,
+} from "../../src/io/index.ts";
 import { select, trySelect } from "../../src/sync/select.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { expectError, failureOf, ioCounts, runIo, stop, submitted, unixPair } from "../support/io.ts";
 
 const text = (bytes: Buffer, count: number): string => bytes.toString("utf8", 0, count);
+
+/** What a killed reader has left on `from`, after a select that took its first bytes was killed as well. */
+const leftBy = op(function* (from: Descriptor, take: Operation<unknown>, idle: Socket) {
+  // The receive has to be waited for: that is when the kill comes.
+  const task = spawn(select({ idle: recv(idle, Buffer.alloc(4)), take }), { start: "now" });
+  yield* stop(task);
+  expect(task.exit?.status).toBe("killed");
+  const left = from.unread;
+  return left === null ? "" : Buffer.from(left).toString();
+});
 
 describe("select with io operations", () => {
   test("the one that is done wins with its value, the other is cancelled and over", async () => {
@@ -43,6 +78,43 @@ describe("select with io operations", () => {
       expect((yield* select({ data, tick: sleep(0) })).key).toMatch(/data|tick/);
       yield* sendAll(near, Buffer.from("last"));
       expect((yield* select({ data, later: sleep("10 seconds") })).key).toBe("data");
+      yield* close(near);
+      yield* close(far);
+    });
+  });
+
+  test("bytes and datagrams that were kept, and taken by a select that was killed, come first again", async () => {
+    await runIo(function* () {
+      const { near, far } = yield* unixPair();
+      const pipe = yield* openPipe();
+      const into = Buffer.alloc(8);
+      for (const [from, to, reader] of [
+        [far, near, () => recv(far, into)],
+        [pipe.reader, pipe.writer, () => read(pipe.reader, into)],
+      ] as const) {
+        const killed = spawn(reader(), { start: "now" });
+        yield* submitted();
+        yield* to.writeAll(Buffer.from("abcdefgh"));
+        yield* stop(killed);
+        if (from.unread === null) from.keepUnread(into);
+        const parts = [Buffer.alloc(2), Buffer.alloc(1)];
+        const take = from === far ? recv(far, Buffer.alloc(3)) : read(pipe.reader, Buffer.alloc(3));
+        expect(yield* leftBy(from, take, near)).toBe("abcdefgh");
+        if (from !== far) expect(yield* leftBy(from, readv(pipe.reader, parts), near)).toBe("abcdefgh");
+        // They are not with the kernel, and can be read all the same.
+        expect((yield* poll(from)).readable).toBe(true);
+        expect(text(into, yield* reader())).toBe("abcdefgh");
+      }
+      const datagram = yield* openDatagram("127.0.0.1:0");
+      datagram.datagrams = ["long", "two"].map((words) => {
+        return { bytes: Buffer.from(words), from: null, truncated: false };
+      });
+      yield* leftBy(datagram, receiveFrom(datagram, Buffer.alloc(3)), near);
+      expect((yield* poll(datagram)).readable).toBe(true);
+      expect(yield* receiveFrom(datagram, into)).toEqual({ count: 4, from: null, truncated: false });
+      expect(text(into, 4)).toBe("long");
+      pipe[Symbol.dispose]();
+      yield* close(datagram);
       yield* close(near);
       yield* close(far);
     });

@@ -203,14 +203,21 @@ const READV: Kind<number> = new Kind({
     const parts = operation.argument as readonly Bytes[];
     const { number: position } = operation;
     if (position === CURRENT && file.reader !== null) throw file.busy("readv", "reader");
-    if (position === CURRENT && file.unread !== null) return takeUnread(file, parts);
     handle.streaming = position === CURRENT;
+    if (position === CURRENT && file.unread !== null) {
+      handle.parts = parts;
+      return takeUnread(file, parts);
+    }
     return queueParts(io, handle, file, parts, position, false);
   },
   convert: (result) => result,
   // As for read: bytes of a stream go to the next reader.
   reclaim(_io, count, handle) {
-    if (handle.streaming) keepParts(handle.descriptor!, handle.parts!, count);
+    const { parts } = handle;
+    if (!handle.streaming || parts === null) return;
+    // Parts that were detached meanwhile have taken their bytes with them.
+    const bytes = Buffer.concat(parts, Math.min(count, lengthOf(parts)));
+    if (bytes.length > 0) handle.descriptor!.keepUnread(bytes, handle.atOnce);
   },
 });
 
@@ -218,15 +225,6 @@ function takeUnread(file: Descriptor, parts: readonly Bytes[]): number {
   let count = 0;
   for (const part of parts) count += file.takeUnread(part);
   return count;
-}
-
-function keepParts(file: Descriptor, parts: readonly Bytes[], count: number): void {
-  let left = count;
-  for (const part of parts) {
-    const length = Math.min(left, part.byteLength);
-    if (length > 0) file.keepUnread(part.subarray(0, length));
-    left -= length;
-  }
 }
 
 const WRITEV: Kind<number> = new Kind({
