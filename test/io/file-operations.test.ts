@@ -5,24 +5,29 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { basename, dirname } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ClosedError, spawn, UsageError } from "../../src/coordinator/index.ts";
+import { ClosedError, spawn, UsageError, yieldNow } from "../../src/coordinator/index.ts";
 import {
   adoptFile,
   allocate,
   chmod,
+  close,
   copyFile,
   type Descriptor,
   fallocate,
   getXattr,
   Handle,
   link,
+  makeTempDirectory,
   mayAccess,
   mkdir,
   open,
@@ -37,8 +42,10 @@ import {
   readLink,
   readv,
   realPath,
+  recv,
   rename,
   rmdir,
+  sendAll,
   sendFile,
   setTimes,
   setupAdvise,
@@ -73,6 +80,7 @@ import {
   writev,
   writevAll,
 } from "../../src/io/index.ts";
+import { select } from "../../src/sync/select.ts";
 import {
   expectError,
   failureOf,
@@ -80,8 +88,10 @@ import {
   freshPath,
   pattern,
   runIo,
+  stop,
   tcpPair,
   thrownBy,
+  until,
 } from "../support/io.ts";
 
 function freshDirectory(): string {
@@ -519,6 +529,71 @@ describe("pipes and splices", () => {
       const pipe = yield* openPipe();
       yield* pipe.reader.close();
       expect(yield* failureOf(() => pipe.writer.write(Buffer.from("x")))).toMatchObject({ code: "EPIPE" });
+    });
+  });
+
+  test("a splice is a reader of the one stream and a writer to the other", async () => {
+    await runIo(function* () {
+      const { near, far } = yield* tcpPair();
+      const pipe = yield* openPipe();
+      const busy = { code: "COOP_BUSY" };
+      const splicing = spawn(splice(pipe.reader, near, { length: 10 }), { start: "now" });
+      expect(yield* failureOf(() => read(pipe.reader, Buffer.alloc(1)))).toMatchObject(busy);
+      expect(yield* failureOf(() => sendAll(near, Buffer.from("x")))).toMatchObject(busy);
+      expect(yield* failureOf(() => splice(pipe.reader, near, { length: 1 }))).toMatchObject(busy);
+      yield* stop(splicing);
+      const reading = spawn(read(pipe.reader, Buffer.alloc(1)), { start: "now" });
+      expect(yield* failureOf(() => splice(pipe.reader, near, { length: 1 }))).toMatchObject(busy);
+      yield* stop(reading);
+      // What was received for nobody comes first, and the kernel does not have it.
+      pipe.reader.keepUnread(Buffer.from("kept"));
+      expect(yield* failureOf(() => splice(pipe.reader, near, { length: 1 }))).toMatchObject({
+        code: "COOP_UNREAD",
+      });
+      expect(yield* read(pipe.reader, Buffer.alloc(8))).toBe(4);
+      yield* writeAll(pipe.writer, Buffer.from("abc"));
+      expect(yield* splice(pipe.reader, near, { length: 3 })).toBe(3);
+      expect(yield* recv(far, Buffer.alloc(8))).toBe(3);
+      pipe[Symbol.dispose]();
+      yield* close(near);
+      yield* close(far);
+    });
+  });
+
+  test("nobody writes to a socket between the parts of a file that sendFile sends", async () => {
+    await runIo(function* () {
+      const path = freshPath();
+      writeFileSync(path, pattern(4 * 1024 * 1024));
+      const file = yield* open(path);
+      const { near, far } = yield* tcpPair();
+      const sending = spawn(sendFile(near, file), { start: "now" });
+      const into = allocate(64 * 1024);
+      for (let count = 0; count < 4 * 1024 * 1024; ) {
+        count += yield* recv(far, into);
+        if (!sending.ended) {
+          expect(yield* failureOf(() => sendAll(near, Buffer.from("x")))).toMatchObject({
+            code: "COOP_BUSY",
+          });
+        }
+      }
+      expect(yield* sending.join()).toBe(4 * 1024 * 1024);
+      yield* sendAll(near, Buffer.from("x"));
+      yield* close(file);
+      yield* close(near);
+      yield* close(far);
+    });
+  });
+
+  test("a call that Node still works on when it is begun anew is no part of that", async () => {
+    await runIo(function* () {
+      const prefix = freshPath("late-");
+      const make = makeTempDirectory(prefix);
+      expect((yield* select({ soon: yieldNow(), make })).key).toBe("soon");
+      const { value } = yield* select({ make });
+      const made = () => readdirSync(dirname(prefix)).filter((name) => name.startsWith(basename(prefix)));
+      yield* until(() => made().length === 1);
+      expect(made()).toEqual([basename(value)]);
+      rmdirSync(value);
     });
   });
 

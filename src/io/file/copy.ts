@@ -14,7 +14,7 @@ import { sendAll } from "../send.ts";
 import { writeAll } from "../write.ts";
 import { openPipe, type Pipe } from "./pipe.ts";
 import { advise } from "./range.ts";
-import { splice } from "./splice.ts";
+import { splice, spliceAs } from "./splice.ts";
 import { type StatOptions, stat } from "./stat.ts";
 
 export interface CopyFileOptions {
@@ -156,6 +156,10 @@ const sendThroughPipe = op(function* sendThroughPipe(
   let inPipe = 0;
   let cut = true;
   let touched = false;
+  if (to.writer !== null) throw to.busy("sendFile", "writer");
+  // Stands on the stream from the first splice to the last, so that nobody writes in between. Never submitted.
+  const writer = new Handle();
+  if (to.exclusive) to.writer = writer;
   try {
     while (sent < length) {
       const most = Math.min(PIPE_BYTES, length - sent);
@@ -164,7 +168,7 @@ const sendThroughPipe = op(function* sendThroughPipe(
       while (inPipe > 0) {
         touched = true;
         const more = sent + inPipe < length;
-        const count = yield* splice(pipe.reader, to, { length: inPipe, more });
+        const count = yield* spliceAs(writer, pipe.reader, to, { length: inPipe, more });
         inPipe -= count;
         sent += count;
       }
@@ -175,6 +179,7 @@ const sendThroughPipe = op(function* sendThroughPipe(
     touched = false;
     throw error;
   } finally {
+    if (to.writer === writer) to.writer = null;
     // Nobody knows how much of the last splice a kill has let through.
     if (cut && (touched || sent > 0)) to.brokenAt = sent;
   }

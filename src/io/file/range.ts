@@ -17,6 +17,8 @@ export interface RangeOptions extends IoOptions {
 }
 
 export interface AllocateOptions extends RangeOptions {
+  /** Bytes, at least 1: here 0, also as the default, is no rest of the file but `EINVAL`. */
+  readonly length?: number;
   /**
    * `"extend"` (default) reserves room and makes the file longer where needed, `"keep"` reserves it without,
    * `"punch"` gives the room back and leaves zeros, `"zero"` leaves zeros and keeps the room.

@@ -29,10 +29,22 @@ export function setupSplice(handle: Handle, from: Descriptor, to: Descriptor, op
  * Moves bytes and gives the count, 0 at the end of `from`. What was moved when a kill came is in `to`. Both
  * descriptors have to stay open meanwhile.
  *
+ * @throws {BusyError} when another task reads from the one stream, or writes to the other.
+ * @throws {UsageError} `COOP_UNREAD` when `from` has bytes that a killed reader has received: read them first.
  * @throws {IoError} `EINVAL` when neither is a pipe, or a file cannot be spliced.
  */
 export function splice(from: Descriptor, to: Descriptor, options: SpliceOptions): Operation<number> {
   return spliceOperation(SPLICE, from, to, options);
+}
+
+/** @internal Likewise, for one whose `writer` stands on `to` as the one that writes there. */
+export function spliceAs(
+  writer: Handle,
+  from: Descriptor,
+  to: Descriptor,
+  options: SpliceOptions,
+): Operation<number> {
+  return spliceOperation(SPLICE, from, to, options, writer);
 }
 
 /**
@@ -54,11 +66,13 @@ class Source {
   readonly fromPosition: number;
   readonly toPosition: number;
   readonly flags: number;
-  constructor(from: Descriptor, options: SpliceOptions) {
+  readonly writer: Handle | null;
+  constructor(from: Descriptor, options: SpliceOptions, writer: Handle | null) {
     this.from = from;
     this.fromPosition = placeOf(options.fromPosition);
     this.toPosition = placeOf(options.toPosition);
     this.flags = options.more === true ? SPLICE_F_MORE : 0;
+    this.writer = writer;
   }
 }
 
@@ -74,6 +88,7 @@ function spliceOperation(
   from: Descriptor,
   to: Descriptor,
   options: SpliceOptions,
+  writer: Handle | null = null,
 ): IoOperation<number> {
   if (!(from instanceof Descriptor))
     throw new UsageError("COOP_DESCRIPTOR", "splice takes two open descriptors");
@@ -82,18 +97,25 @@ function spliceOperation(
     throw new UsageError("COOP_ARGUMENT", "splice needs a length, a whole number of bytes");
   }
   // `to` counts as what is worked on: that is where bytes that were moved end up.
-  return new IoOperation(kind, to, null, Math.min(length, TRANSFER_MAX), new Source(from, options), options);
+  const source = new Source(from, options, writer);
+  return new IoOperation(kind, to, null, Math.min(length, TRANSFER_MAX), source, options);
 }
 
 const SPLICE: Kind<number> = new Kind({
   syscall: "splice",
   setup(io, handle, operation) {
-    const { from, fromPosition, toPosition, flags } = operation.argument as Source;
+    const { from, fromPosition, toPosition, flags, writer } = operation.argument as Source;
     const to = operation.descriptor!;
     from.checkUsable(io, "splice");
     to.checkWritable("splice");
+    const reads = fromPosition === CURRENT;
+    const writes = toPosition === CURRENT;
+    if (reads) checkSource(from, "splice");
+    if (writes && to.writer !== null && to.writer !== writer) throw to.busy("splice", "writer");
     if (operation.number === 0) return 0;
     handle.takeFrom(from);
+    if (reads && from.exclusive) from.reader = handle;
+    if (writes && to.exclusive && writer === null) to.writer = handle;
     io.driver.submit(
       handle,
       OP_SPLICE,
@@ -118,14 +140,29 @@ const TEE: Kind<number> = new Kind({
   setup(io, handle, operation) {
     const { from } = operation.argument as Source;
     from.checkUsable(io, "tee");
+    const to = operation.descriptor!;
+    to.checkWritable("tee");
+    checkSource(from, "tee");
+    if (to.writer !== null) throw to.busy("tee", "writer");
     if (operation.number === 0) return 0;
     handle.takeFrom(from);
-    io.driver.submit(handle, OP_TEE, operation.descriptor!.number, 0, operation.number, 0, 0, 0, from.number);
+    if (to.exclusive) to.writer = handle;
+    io.driver.submit(handle, OP_TEE, to.number, 0, operation.number, 0, 0, 0, from.number);
     return QUEUED;
   },
   convert: (result) => result,
   details: bothOpen,
 });
+
+/** Nobody else may be reading from it, and what comes first has to be there for the kernel to take. */
+function checkSource(from: Descriptor, what: string): void {
+  if (from.reader !== null) throw from.busy(what, "reader");
+  if (from.unread === null) return;
+  throw new UsageError(
+    "COOP_UNREAD",
+    `${what}: ${from.label} has ${from.unread.length} bytes that a killed reader has received; read them first`,
+  );
+}
 
 /** An operation whose source was closed says so, as one whose target was closed does. */
 function bothOpen(operation: IoOperation<number>): IoErrorDetails | undefined {

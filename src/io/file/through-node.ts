@@ -26,8 +26,8 @@ class NodeCall<A> extends Wait<A> {
   private value: A | null = null;
   private failure: unknown = null;
   private failed = false;
-  /** Nobody waits any more. */
-  private left = false;
+  /** The call that is waited for: what an earlier one gives has nobody waiting for it. */
+  private round = 0;
 
   constructor(syscall: string, call: () => Promise<A>, dispose: ((value: A) => unknown) | null) {
     super();
@@ -41,18 +41,18 @@ class NodeCall<A> extends Wait<A> {
   }
 
   protected override begin(_task: Task): boolean {
-    this.left = false;
     this.failed = false;
+    const round = ++this.round;
     this.call().then(
       (value) => {
-        if (this.left) this.giveUp(value);
+        if (this.round !== round) this.giveUp(value);
         else {
           this.value = value;
           this.grant();
         }
       },
       (error: unknown) => {
-        if (this.left) return;
+        if (this.round !== round) return;
         this.failed = true;
         this.failure = error;
         this.grant();
@@ -70,7 +70,7 @@ class NodeCall<A> extends Wait<A> {
   }
 
   override abort(): boolean {
-    this.left = true;
+    this.round++;
     return true;
   }
 
