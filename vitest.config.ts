@@ -16,15 +16,41 @@ const groupBy = <K, V>(items: Iterable<V>, keyOf: (item: V, index: number) => K)
 const map = Map as unknown as { groupBy?: typeof groupBy };
 map.groupBy ??= groupBy;
 
+/** Virtual time only, nothing of the process: these share a process per core, which saves most of their start-up. */
+const pure = [
+  "test/{coordinator,seeds,sync,time}/**/*.test.ts",
+  "test/conformance/{[a-l],v}-*.test.ts",
+  "test/conformance/kill-matrix.test.ts",
+];
+/** Among them, but with a real event loop, or a process or a heap of its own. */
+const impure = ["test/coordinator/deadlock.test.ts", "test/conformance/{l-timers,v-leaks}.test.ts"];
+
+const common = {
+  runner: "test/support/seeded-runner.ts",
+  pool: "forks",
+  testTimeout: 20_000,
+} as const;
+
 export default defineConfig({
   plugins: [mutantPlugin()],
   test: {
-    include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/build.ts"],
-    runner: "test/support/seeded-runner.ts",
-    pool: "forks",
     // What is kept must not depend on what was planted.
     fsModuleCache: process.env.COOP_MUTANT === undefined,
-    testTimeout: 20_000,
+    projects: [
+      { extends: true, test: { ...common, name: "pure", include: pure, exclude: impure, isolate: false } },
+      {
+        extends: true,
+        test: {
+          ...common,
+          name: "whole",
+          include: [
+            "test/!(conformance|coordinator|seeds|sync|time)/**/*.test.ts",
+            "test/conformance/{m,[p-u]}-*.test.ts",
+            ...impure,
+          ],
+        },
+      },
+    ],
   },
 });

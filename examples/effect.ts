@@ -1,7 +1,9 @@
 /** An Effect program as a task body, with operations in it: one tree, one kill. */
-import { op, run, sleep, spawn } from "cooperator";
+import { op, run, Signal, sleep, spawn } from "cooperator";
 import { runEffect, toEffect } from "cooperator/effect";
 import { Effect } from "effect";
+
+const greeted = new Signal({ name: "greeted" });
 
 const service = Effect.gen(function* () {
   yield* Effect.acquireRelease(Effect.succeed("connection"), (connection) =>
@@ -12,6 +14,7 @@ const service = Effect.gen(function* () {
   );
   const greeting = yield* toEffect(() => greet("Ada"));
   console.log(greeting);
+  greeted.notify();
   yield* toEffect(() => sleep("1 hour"));
 }).pipe(Effect.scoped);
 
@@ -22,7 +25,7 @@ const greet = op(function* greet(name: string) {
 
 const program = op(function* program() {
   const task = spawn(runEffect(service), { name: "service" });
-  yield* sleep("50 millis");
+  yield* greeted.wait();
   const exit = yield* task.killAndWait("superseded");
   console.log(`exit: ${exit.status}`);
 });

@@ -6,7 +6,7 @@ const ticked = new Signal({ name: "ticked" });
 const stopping = new Signal({ name: "stopping" });
 
 const worker = op(function* worker() {
-  const ticks = every("20 millis");
+  const ticks = every("100 millis");
   for (;;) {
     const won = yield* select({ stop: stopping.wait(), message: inbox.receiveOrEnd(), tick: ticks.next() });
     if (won.key === "stop") return console.log(`stopped with ${inbox.size} left`);

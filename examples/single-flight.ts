@@ -1,7 +1,8 @@
 /** Callers that want the same thing at once share one run; `Once` also keeps what it gave. */
-import { op, run, sleep, spawn } from "cooperator";
+import { op, run, Signal, sleep, spawn } from "cooperator";
 import { Once, SingleFlight } from "cooperator/sync";
 
+const fetching = new Signal({ name: "fetching" });
 const users = new SingleFlight<number, string>({ name: "user" });
 const config = new Once(
   op(function* load() {
@@ -14,6 +15,7 @@ const config = new Once(
 const fetchUser = op(function* fetchUser(id: number) {
   const { greeting } = yield* config.get();
   console.log(`fetching user ${id}`);
+  fetching.notify();
   yield* sleep("5 millis");
   return `${greeting}, user ${id}`;
 });
@@ -22,7 +24,7 @@ const request = (id: number) => users.run(id, () => fetchUser(id));
 
 const program = op(function* program() {
   const tasks = [7, 7, 8, 7].map((id) => spawn(request(id), { failure: "hold" }));
-  yield* sleep("2 millis");
+  yield* fetching.wait();
   // It began the flight; those who share it do not notice.
   tasks[0]!.kill("the client is gone");
   for (const task of tasks) {
