@@ -25,6 +25,7 @@ const names: readonly string[] = [
   "io/file-read",
   "io/file-write",
   "io/echo",
+  "load/connections",
   "memory/tasks",
   "sync/channel",
 ];
