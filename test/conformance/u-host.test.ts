@@ -26,6 +26,7 @@ import { freshFifo, freshPath, pattern, runIo, stop, tcpPair } from "../support/
 const CI = process.env.COOP_LANE === "ci";
 /** For hangs only. */
 const LIMIT = { timeout: 60_000 };
+const notRoot = process.getuid!() !== 0;
 const major = Number(process.versions.node.split(".")[0]);
 const permission = major >= 24 ? "--permission" : "--experimental-permission";
 
@@ -255,7 +256,7 @@ describe("M10 a wake-up that comes while the loop goes to sleep is not lost", ()
 });
 
 describe("rights", () => {
-  test.skipIf(process.getuid!() !== 0)("U10 given up after the start are gone for the ring too", async () => {
+  test.skipIf(notRoot)("U10 given up after the start are gone for the ring too", async () => {
     const secret = join(directory, "secret");
     writeFileSync(secret, "secret", { mode: 0o600 });
     const { code, stdout, stderr } = await startChild("drop-rights", secret, directory).ended;
