@@ -151,8 +151,8 @@ class SubscriptionReceive<T> extends Receive<T> {
     return this.lagged || super.begin(task);
   }
 
-  protected override finish(): T | typeof END {
-    if (!this.lagged) return super.finish();
+  protected override finish(task: Task): T | typeof END {
+    if (!this.lagged) return super.finish(task);
     this.lagged = false;
     throw this.subscription.lag();
   }

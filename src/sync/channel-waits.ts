@@ -129,9 +129,11 @@ export class Receive<T> extends Wait<T | typeof END> {
     return false;
   }
 
-  protected override finish(): T | typeof END {
-    const { item } = this;
+  protected override finish(task: Task): T | typeof END {
+    let { item } = this;
     this.item = EMPTY;
+    // What another receiver was handed before the channel was closed may have come back since.
+    if (item === END) item = this.channel.take(task);
     if (item === END) return this.atEnd();
     if (item === DETACHED) throw this.channel.closedError();
     return item as T;
