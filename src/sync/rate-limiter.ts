@@ -2,8 +2,9 @@
  * So many per time, with bursts: a token bucket on the clock of the cooperator, first come first served.
  *
  * Instead of counting tokens it keeps the one instant at which the bucket would be full again. Taking `n`
- * moves it by `n` intervals into the future, giving back moves it back, and no rounding adds up. One timer at
- * most is armed, for the first in line.
+ * moves it by `n` intervals into the future, giving back moves it back. Each sum is rounded to a fraction of a
+ * nanosecond, and every pause long enough for the bucket to fill begins anew. One timer at most is armed, for the
+ * first in line.
  */
 import type { Cooperator } from "../coordinator/cooperator.ts";
 import { currentTask } from "../coordinator/current.ts";
