@@ -26,8 +26,6 @@ export class CompletionQueue<H extends Handle = Handle> {
   expected = 0;
   private readonly finished: EmbeddedList<H> = new EmbeddedList();
   private readonly waiters: EmbeddedList<Take<H>> = new EmbeddedList();
-  /** The wait of the one task that reaps, nearly always. */
-  private readonly usual: Take<H> = new Take(this);
 
   /** Handles that are done and not taken. O(1). */
   get ready(): number {
@@ -39,7 +37,7 @@ export class CompletionQueue<H extends Handle = Handle> {
    * goes to one of them, first come first served. With nothing `expected` it waits until something is set up.
    */
   take(): Operation<H> {
-    return this.usual.task === null ? this.usual : new Take(this);
+    return new Take(this);
   }
 
   /** The next handle that is done, or null. */

@@ -34,6 +34,16 @@ describe("a task with many operations", () => {
     expect(order).toEqual([10, 10, 20, 30]);
   });
 
+  test("takes that were made and not begun are each a wait of its own", () => {
+    const found = runChecked(function* () {
+      const queue = new CompletionQueue<Timer>();
+      const tasks = [spawn(queue.take()), spawn(queue.take())];
+      for (const millis of [2, 1]) new Timer(millis, queue).start();
+      return [(yield* tasks[0].join()).millis, (yield* tasks[1].join()).millis];
+    });
+    expect(found).toEqual([1, 2]);
+  });
+
   test("finds those that are done already without waiting", () => {
     runChecked(function* () {
       const queue = new CompletionQueue<Timer>();
