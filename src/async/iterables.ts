@@ -3,7 +3,7 @@
  * `return()`, and what that takes is waited for. Source: conformance U08.
  */
 import type { Cooperator } from "../coordinator/cooperator.ts";
-import { UsageError } from "../coordinator/errors.ts";
+import { BusyError, UsageError } from "../coordinator/errors.ts";
 import { unwrapExit } from "../coordinator/exit.ts";
 import { whenEnded } from "../coordinator/join.ts";
 import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
@@ -18,13 +18,18 @@ export class AsyncSource<A> {
   /** @internal */ ended = false;
   /** The `next()` of a wait that was left: its item is for the next one who asks. */
   private pending: Promise<IteratorResult<A>> | null = null;
+  private asked = false;
 
   /** @internal */
   constructor(iterator: AsyncIterator<A>) {
     this.iterator = iterator;
   }
 
-  /** The next item as `{ done, value }`. A kill ends the wait at once; the item it would have had is not lost. */
+  /**
+   * The next item as `{ done, value }`. A kill ends the wait at once; the item it would have had is not lost.
+   *
+   * @throws {BusyError} when another task waits for it.
+   */
   next(): Operation<IteratorResult<A, undefined>> {
     return nextOf(this as AsyncSource<unknown>) as Operation<IteratorResult<A, undefined>>;
   }
@@ -33,6 +38,21 @@ export class AsyncSource<A> {
   step(): Promise<IteratorResult<A>> {
     this.pending ??= Promise.resolve(this.iterator.next());
     return this.pending;
+  }
+
+  /** @internal One at a time: two would get the same item. */
+  enter(): void {
+    if (this.asked) {
+      throw new BusyError(
+        "another task waits for the next item; let one task do it and send on what it gets",
+      );
+    }
+    this.asked = true;
+  }
+
+  /** @internal */
+  leave(): void {
+    this.asked = false;
   }
 
   /** @internal It has been seen; after the last one, or an error, there is nothing more. */
@@ -53,11 +73,14 @@ export class AsyncSource<A> {
 const nextOf = op(function* next(source: AsyncSource<unknown>) {
   if (source.ended) return { done: true, value: undefined };
   let result: IteratorResult<unknown>;
+  source.enter();
   try {
     result = yield* until(source.step());
   } catch (error) {
     source.taken(true);
     throw error;
+  } finally {
+    source.leave();
   }
   const last = result.done === true;
   source.taken(last);
