@@ -101,6 +101,13 @@ const flush = op(function* flush(writer: BufferedWriter) {
 
 const drain = op(function* drain(writer: BufferedWriter) {
   if (writer.used === 0) return;
-  yield* writer.sink.writeAll(writer.buffer.subarray(0, writer.used));
-  writer.used = 0;
+  const writing = writer.sink.writeAll(writer.buffer.subarray(0, writer.used));
+  let over = false;
+  try {
+    yield* writing;
+    over = true;
+  } finally {
+    // A kill may come when all of it is out already, and then it must not go out again.
+    if (over || (writing as { readonly sent?: number }).sent === writer.used) writer.used = 0;
+  }
 });

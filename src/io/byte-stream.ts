@@ -12,7 +12,10 @@ export interface ByteReader {
 }
 
 export interface ByteWriter {
-  /** Writes all of `bytes`. What is cut short in the middle breaks the stream for further writes. */
+  /**
+   * Writes all of `bytes`. What is cut short in the middle breaks the stream for further writes. The operation may
+   * tell in a number `sent` how many bytes went out before a kill: those of sockets and files do.
+   */
   writeAll(bytes: Bytes, options?: IoOptions): Operation<void>;
 }
 

@@ -10,6 +10,7 @@ import {
   LimitError,
   listen,
   openPipe,
+  readToEnd,
   type Socket,
 } from "../../src/io/index.ts";
 import { timeout } from "../../src/time/index.ts";
@@ -318,6 +319,21 @@ describe("S14 messages in a stream", () => {
       expect((yield* reader.readExactly(1000)).equals(pattern(1000))).toBe(true);
       yield* feeding.join();
       expect(yield* reader.readLine()).toBeNull();
+    });
+  });
+
+  test("S05 what a killed flush has sent all the same is not sent again by the next one", async () => {
+    await runIo(function* () {
+      const { near, far } = yield* unixPair();
+      const writer = new BufferedWriter(near);
+      yield* writer.writeAll("once\n");
+      // The send is done while it is submitted; the cancel that follows comes too late.
+      yield* stop(spawn(writer.flush(), { start: "now" }));
+      expect(writer.buffered).toBe(0);
+      yield* writer.writeAll("end\n");
+      yield* writer.flush();
+      yield* near.close();
+      expect(String(yield* readToEnd(far))).toBe("once\nend\n");
     });
   });
 
