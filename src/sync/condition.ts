@@ -124,6 +124,12 @@ class ConditionWait extends Acquisition<void> {
     return false;
   }
 
+  /** Code that iterates by hand does not wait for the mutex, and must not be given it later. */
+  protected override withdrawBegun(task: Task): void {
+    super.withdrawBegun(task);
+    this.list?.remove(this);
+  }
+
   /** The mutex is kept: clean-up relies on it. The notification, if there was one, is for somebody else. */
   override rollback(): void {
     this.failure = null;
