@@ -22,7 +22,8 @@ export { checkAtRest, type DescriptorWatch, watchDescriptors } from "./leaks.ts"
 export { runSeeds, SeedError, type SeedsOptions, type SeedsResult } from "./seeds.ts";
 export { Sequencer } from "./sequencer.ts";
 export { FAULTS_MAX, type Fault, type FaultOptions } from "./simulation/faults.ts";
-export { type KernelOptions, SimulatedKernel, type SimulatedRequest } from "./simulation/kernel.ts";
+export { SimulatedKernel } from "./simulation/kernel.ts";
+export type { KernelOptions, SimulatedRequest } from "./simulation/kernel-options.ts";
 export { randomIoProgram } from "./simulation/programs.ts";
 export { runSimulated, type SimulatedOptions, SimulatedRuntime } from "./simulation/runtime.ts";
 export {

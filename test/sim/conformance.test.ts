@@ -38,7 +38,7 @@ import * as abi from "../../src/native/layout.ts";
 import { SimulatedRuntime } from "../../src/testing/index.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { failureOf, pattern } from "../support/io.ts";
-import { simulatedPair, underSeeds } from "../support/simulated.ts";
+import { killAtEveryStep, simulatedPair, underSeeds } from "../support/simulated.ts";
 
 const SEEDS = 30;
 
@@ -369,6 +369,46 @@ test("P15 a descriptor that is made after the kill is closed, of whatever kind",
     );
     // The tries are worth something: some were too late for their kills.
     expect(late).toBeGreaterThan(0);
+  }
+});
+
+test("H15, P15, B09 a kill before every step of a server and its clients leaves nothing, and stops nobody else", () => {
+  for (const faults of [{}, { lateCancel: 1 }, { lateCancel: 0.5, cancelFirst: 0.5 }]) {
+    let echoed = 0;
+    const runs = killAtEveryStep(
+      { seed: 1, delay: 5, faults },
+      () =>
+        function* () {
+          using listener = yield* listen("127.0.0.1:600");
+          const client = op(function* () {
+            using socket = yield* connect("127.0.0.1:600", { timeout: 500 });
+            yield* sendAll(socket, pattern(100));
+            yield* shutdown(socket, "write");
+            const back = yield* receiveAll(socket);
+            // The server's side may have been killed; what it has sent by then is right.
+            expect(back.equals(pattern(100).subarray(0, back.length))).toBe(true);
+            echoed++;
+          });
+          const server = spawn(
+            listener.serve(
+              op(function* (socket: Socket) {
+                const into = Buffer.alloc(30);
+                for (;;) {
+                  const count = yield* recv(socket, into);
+                  if (count === 0) return;
+                  yield* sendAll(socket, into.subarray(0, count));
+                }
+              }),
+            ),
+            { failure: "hold" },
+          );
+          const clients = [spawn(client, { failure: "hold" }), spawn(client, { failure: "hold" })];
+          for (const each of clients) yield* each.settled();
+          yield* server.killAndWait("no more clients");
+        },
+    );
+    expect(runs).toBeGreaterThan(150);
+    expect(echoed).toBeGreaterThan(runs / 2);
   }
 });
 

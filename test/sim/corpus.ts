@@ -1,4 +1,7 @@
-/** Seeds that have found a bug once, here or in the library: they are run before all others, for ever. */
+/**
+ * Seeds that have found a bug once, here or in the library: they are run before all others, for ever. A seed becomes
+ * another program when scenes are added; the bugs themselves have tests of their own, in regressions.test.ts.
+ */
 export const CORPUS: readonly number[] = [
   // A reset that only a send was told of looked to the reader like the end of the stream.
   2, 306, 514,

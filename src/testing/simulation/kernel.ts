@@ -15,6 +15,7 @@ import { Dice } from "./dice.ts";
 import { type Fault, type FaultOptions, faultsOf } from "./faults.ts";
 import { FileSystem } from "./files.ts";
 import { injected } from "./injection.ts";
+import type { KernelOptions } from "./kernel-options.ts";
 import type { BufferGroup } from "./messages.ts";
 import { BLOCKED, type OpenFile } from "./open-file.ts";
 import { operate, SIMULATED_OPCODES } from "./operations.ts";
@@ -32,30 +33,6 @@ const INDEX_MASK = (1 << 28) - 1;
 const NO_GENERATION = 0x7fff_fff0;
 const DESCRIPTORS_DEFAULT = 1024;
 const BUFFER_DEFAULT = 64 * 1024;
-
-/** What a script is shown of a request. */
-export interface SimulatedRequest {
-  /** An OP_* of io_uring. */
-  readonly opcode: number;
-  readonly fd: number;
-  readonly length: number;
-  readonly offset: number;
-}
-
-export interface KernelOptions {
-  readonly seed?: number;
-  readonly faults?: FaultOptions;
-  /** Mean time of an operation, in milliseconds; default 0: everything that can be done is done at once. */
-  readonly delay?: number;
-  /** Bytes of a socket's or a pipe's buffer. Default 64 KiB. */
-  readonly bufferBytes?: number;
-  /** Descriptors at a time. Default 1024. */
-  readonly descriptors?: number;
-  /** Opcodes the kernel does not have. Default: none. */
-  readonly without?: readonly number[];
-  /** Gives the result of a request, -errno or a count, or null for what the kernel would do. */
-  readonly script?: (request: SimulatedRequest) => number | null;
-}
 
 /** A completion on its way. */
 export interface Completion {
@@ -96,6 +73,8 @@ export class SimulatedKernel {
   private readonly agenda: Agenda<Attempt | Completion>;
   /** Completions due for each place of the driver's slab, by `user_data`. */
   private readonly owed = new Map<number, number>();
+  /** Sockets whose error is being told, by the place of the operation that tells it. */
+  private readonly telling = new Map<number, StreamSocket>();
   private readonly now: () => number;
   private readonly script: KernelOptions["script"] | null;
   private delayNs: number;
@@ -166,15 +145,17 @@ export class SimulatedKernel {
   /** A completion is in the driver's queue. By chance it will come again, when nothing else is owed to its place. */
   posted(completion: Completion): void {
     const { low, high, flags } = completion;
-    if (completion.tells != null) completion.tells.told();
     if ((flags & abi.CQE_MORE) !== 0) return;
     const key = keyOf(low, high);
+    if (completion.tells != null) this.telling.set(key, completion.tells);
     const owed = this.owed.get(key);
     if (owed === undefined) return;
     if (owed > 1) {
       this.owed.set(key, owed - 1);
       return;
     }
+    this.telling.get(key)?.told();
+    this.telling.delete(key);
     this.owed.delete(key);
     if (this.dice.chance(this.faults.duplicate))
       this.stray({ ...completion, low: low & INDEX_MASK, tells: null });

@@ -8,7 +8,8 @@ import { UringDriver } from "../../io/uring-driver.ts";
 import { checkQuiescent } from "../checks.ts";
 import { violated } from "../leaks.ts";
 import { type VirtualOptions, VirtualRuntime } from "../virtual.ts";
-import { type KernelOptions, SimulatedKernel } from "./kernel.ts";
+import { SimulatedKernel } from "./kernel.ts";
+import type { KernelOptions } from "./kernel-options.ts";
 import { SimulatedRing, simulatedCalls } from "./ring.ts";
 
 export interface SimulatedOptions extends KernelOptions, Pick<VirtualOptions, "trace"> {

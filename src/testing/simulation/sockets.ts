@@ -60,7 +60,7 @@ export class StreamSocket extends SimulatedSocket {
   sendingEnded = false;
   /** The connection was broken; it stays so, and is told once. */
   broken = false;
-  /** -errno that operations tell until the completion of the first of them has been posted. */
+  /** -errno that operations tell until the first of them is over for the driver. */
   error = 0;
   /** Connections that have not been accepted; null unless it listens. */
   pending: StreamSocket[] | null = null;

@@ -1,0 +1,268 @@
+/** Scenes of random programs: streams, connections, servers. */
+import { all } from "../../coordinator/combine.ts";
+import { DeadlineError } from "../../coordinator/errors.ts";
+import { type Group, group } from "../../coordinator/group.ts";
+import { type Operation, op } from "../../coordinator/operation.ts";
+import { defer, spawn } from "../../coordinator/spawn.ts";
+import { accept } from "../../io/accept.ts";
+import { BufferRing } from "../../io/buffer-ring.ts";
+import { close } from "../../io/close.ts";
+import type { Descriptor } from "../../io/descriptor.ts";
+import { openPipe } from "../../io/file/pipe.ts";
+import { connect, listen } from "../../io/net.ts";
+import { read } from "../../io/read.ts";
+import { Receiver } from "../../io/receiver.ts";
+import { recv } from "../../io/recv.ts";
+import { sendAll } from "../../io/send.ts";
+import { serve } from "../../io/serve.ts";
+import type { Socket } from "../../io/stream-socket.ts";
+import { writeAll } from "../../io/write.ts";
+import { select } from "../../sync/select.ts";
+import { sleep } from "../../time/sleep.ts";
+import {
+  killLater,
+  pair,
+  receiver,
+  type Scene,
+  type Stage,
+  sender,
+  several,
+  together,
+  tolerant,
+} from "./stage.ts";
+import type { StreamModel } from "./stream-model.ts";
+import { isWorldly } from "./worldly.ts";
+
+/** One connection, both ways at once, with readers that are killed. */
+export const duplex: Scene = op(function* duplex(stage: Stage) {
+  const { near, far } = yield* pair(stage, stage.dice.chance(0.5));
+  try {
+    const [there, back] = [stage.stream(), stage.stream()];
+    yield* together([
+      tolerant(() => sender(stage, near, there, stage.dice.next(8000))),
+      tolerant(() => receiver(stage, far, there, (into) => recv(far, into))),
+      tolerant(() => sender(stage, far, back, stage.dice.next(8000))),
+      tolerant(() => receiver(stage, near, back, (into) => recv(near, into))),
+    ]);
+  } finally {
+    near[Symbol.dispose]();
+    yield* close(far);
+  }
+});
+
+/** A server that sends back what it gets, and some clients. */
+export const echo: Scene = op(function* echo(stage: Stage) {
+  const listener = yield* listen({ host: "127.0.0.1", port: stage.port }, { backlog: stage.dice.next(4) });
+  try {
+    yield* group(function* (g: Group) {
+      const server = g.spawn(
+        tolerant(() => serve(listener, (socket) => echoSession(stage, socket), { connections: 3 })),
+      );
+      yield* together(several(stage, 5, () => tolerant(() => echoClient(stage))));
+      server.kill("no more clients");
+    });
+  } finally {
+    listener[Symbol.dispose]();
+  }
+});
+
+const echoSession = op(function* echoSession(stage: Stage, socket: Socket) {
+  const into = stage.bytes(stage.dice.between(1, 4000));
+  for (;;) {
+    const count = yield* recv(socket, into);
+    if (count === 0) return;
+    yield* sendAll(socket, into.subarray(0, count));
+  }
+});
+
+const echoClient = op(function* echoClient(stage: Stage) {
+  const socket = yield* connect({ host: "127.0.0.1", port: stage.port }, { timeout: "60 seconds" });
+  try {
+    const model = stage.stream();
+    const total = stage.dice.next(4000);
+    yield* all([
+      sender(stage, socket, model, total),
+      receiver(stage, socket, model, (into) => recv(socket, into)),
+    ]);
+    if (model.receivedCount > total) stage.simulation.fail("more came back than was sent");
+  } finally {
+    socket[Symbol.dispose]();
+  }
+});
+
+/** Bytes through a pipe. */
+export const pipe: Scene = op(function* pipe(stage: Stage) {
+  const { reader, writer } = yield* openPipe();
+  try {
+    const model = stage.stream();
+    yield* together([
+      tolerant(() => pipeWriter(stage, writer, model)),
+      tolerant(() => receiver(stage, reader, model, (into) => read(reader, into))),
+    ]);
+  } finally {
+    writer[Symbol.dispose]();
+    reader[Symbol.dispose]();
+  }
+});
+
+const pipeWriter = op(function* pipeWriter(stage: Stage, writer: Descriptor, model: StreamModel) {
+  try {
+    const total = stage.dice.next(6000);
+    while (model.sent < total) {
+      const bytes = stage.bytes(Math.min(stage.dice.between(1, 2000), total - model.sent));
+      model.fill(bytes);
+      yield* writeAll(writer, bytes);
+      model.sent += bytes.length;
+    }
+  } finally {
+    writer[Symbol.dispose]();
+  }
+});
+
+/** Receives that lose to each other and to a timer: what they got is the next one's. */
+export const selects: Scene = op(function* selects(stage: Stage) {
+  const { dice } = stage;
+  const { near, far } = yield* pair(stage, true);
+  try {
+    yield* group(function* (g: Group) {
+      const models = [stage.stream(), stage.stream()] as const;
+      g.spawn(tolerant(() => sender(stage, near, models[0], dice.next(3000))));
+      g.spawn(tolerant(() => sender(stage, far, models[1], dice.next(3000))));
+      const over = [false, false];
+      const ends = [far, near] as const;
+      for (let rounds = 0; rounds < 60 && !(over[0] && over[1]); rounds++) {
+        const buffers = [stage.bytes(200), stage.bytes(200)] as const;
+        const arms: Record<string, Operation<unknown>> = { pause: sleep(dice.between(1, 2000)) };
+        for (const i of [0, 1] as const) if (!over[i]) arms[i] = recv(ends[i], buffers[i]);
+        const won = yield* select(arms);
+        if (won.key === "pause") continue;
+        const i = Number(won.key) as 0 | 1;
+        if (won.value === 0) {
+          over[i] = true;
+          models[i].ended(ends[i]);
+        } else models[i].received(buffers[i], won.value as number);
+      }
+    });
+  } finally {
+    near[Symbol.dispose]();
+    far[Symbol.dispose]();
+  }
+});
+
+/** Nobody answers: every receive ends at its time, and not before. */
+export const timeouts: Scene = op(function* timeouts(stage: Stage) {
+  const { near, far } = yield* pair(stage, stage.dice.chance(0.5));
+  const { runtime } = stage.simulation;
+  try {
+    for (let rounds = stage.dice.between(1, 4); rounds > 0; rounds--) {
+      const limit = stage.dice.between(1, 500);
+      const since = runtime.now;
+      try {
+        yield* recv(near, stage.bytes(8), { timeout: limit });
+        stage.simulation.fail("a receive from a silent peer has succeeded");
+      } catch (error) {
+        if (!(error instanceof DeadlineError)) throw error;
+        if (runtime.now < since + limit) stage.simulation.fail("a timeout came too early");
+      }
+    }
+  } finally {
+    near[Symbol.dispose]();
+    far[Symbol.dispose]();
+  }
+});
+
+/** Connections that are made and given up, by tasks that are killed meanwhile. */
+export const storm: Scene = op(function* storm(stage: Stage) {
+  const { dice } = stage;
+  const address = { host: "127.0.0.1", port: stage.port };
+  const listener = yield* listen(address, { backlog: dice.next(3) });
+  try {
+    yield* group(function* (g: Group) {
+      const acceptor = g.spawn(
+        tolerant(
+          op(function* acceptor() {
+            for (;;) (yield* accept(listener))[Symbol.dispose]();
+          }),
+        ),
+      );
+      yield* together(several(stage, 8, () => fickle(stage)));
+      acceptor.kill("no more clients");
+    });
+  } finally {
+    listener[Symbol.dispose]();
+  }
+});
+
+/** Connects, and may be killed while it does. */
+const fickle = op(function* fickle(stage: Stage) {
+  const { dice, port } = stage;
+  const attempt = spawn(
+    op(function* attempt() {
+      const socket = yield* connect({ host: "127.0.0.1", port }, { timeout: dice.between(1, 5000) });
+      yield* close(socket);
+    }),
+    { failure: "hold" },
+  );
+  if (dice.chance(0.5)) spawn(killLater(attempt, dice.next(3000)));
+  const exit = yield* attempt.settled();
+  if (exit.status === "failed" && !isWorldly(exit.error)) throw exit.error;
+});
+
+/** Receives into buffers of the kernel's own choice, by readers that are killed. */
+export const buffered: Scene = op(function* buffered(stage: Stage) {
+  const { dice } = stage;
+  const ring = new BufferRing({ size: dice.between(1, 300), count: dice.pick([1, 2, 8]) });
+  const { near, far } = yield* pair(stage, dice.chance(0.5));
+  try {
+    const ahead = new Receiver(far, ring, { held: dice.between(1, 8) });
+    const model = stage.stream();
+    yield* together([
+      tolerant(() => sender(stage, near, model, dice.next(3000))),
+      tolerant(() => receiver(stage, far, model, (into) => ahead.read(into))),
+    ]);
+  } finally {
+    near[Symbol.dispose]();
+    yield* close(far);
+  }
+});
+
+/** Clean-up that says goodbye: it waits, and no kill cuts it short. */
+export const goodbyes: Scene = op(function* goodbyes(stage: Stage) {
+  const { dice } = stage;
+  const { near, far } = yield* pair(stage, dice.chance(0.5));
+  try {
+    spawn(tolerant(() => swallow(stage, far)));
+    for (let rounds = dice.between(1, 3); rounds > 0; rounds--) {
+      const count = { begun: 0, over: 0 };
+      const speaker = spawn(
+        tolerant(() => speak(stage, near, count)),
+        { failure: "hold" },
+      );
+      spawn(killLater(speaker, dice.next(2000)));
+      if (dice.chance(0.5)) spawn(killLater(speaker, dice.next(2000)));
+      yield* speaker.settled();
+      if (count.begun !== count.over) stage.simulation.fail("a clean-up did not come to its end");
+    }
+  } finally {
+    near[Symbol.dispose]();
+    far[Symbol.dispose]();
+  }
+});
+
+const swallow = op(function* swallow(stage: Stage, socket: Socket) {
+  const into = stage.bytes(500);
+  while ((yield* recv(socket, into)) > 0);
+});
+
+const speak = op(function* speak(stage: Stage, socket: Socket, count: { begun: number; over: number }) {
+  count.begun++;
+  defer(function* () {
+    yield* tolerant(() => sendAll(socket, stage.bytes(10), { timeout: "1 second" }));
+    yield* sleep(10);
+    count.over++;
+  });
+  for (;;) {
+    yield* sendAll(socket, stage.bytes(100));
+    yield* sleep(stage.dice.next(500));
+  }
+});
