@@ -12,7 +12,7 @@ import { AddressSpace } from "./address-space.ts";
 import { Agenda } from "./agenda.ts";
 import { DescriptorTable } from "./descriptor-table.ts";
 import { Dice } from "./dice.ts";
-import { type Fault, type FaultOptions, faultsOf } from "./faults.ts";
+import { type Fault, faultsOf } from "./faults.ts";
 import { FileSystem } from "./files.ts";
 import { injected } from "./injection.ts";
 import type { KernelOptions } from "./kernel-options.ts";
