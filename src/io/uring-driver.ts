@@ -39,6 +39,9 @@ const KIND_NONE = 3;
 /** Descriptor numbers we keep account of: the kernel's own limit, fs.nr_open, as it usually is. */
 const OWNED_MAX = 1 << 20;
 
+/** The latest alarm, in nanoseconds: what is later has no exact words, and the kernel's clock ends there too. */
+const ALARM_MAX = 9e18;
+
 /** Words of the alarm's timespecs: each lives until the submission that names it has been taken. */
 const ALARM_SLOTS = 16;
 
@@ -496,7 +499,7 @@ export class UringDriver implements IoDriver, Alarm {
 
   /** Sets the one timer of the ring to `deadline`, nanoseconds of our clock; replaces the one that is set. */
   arm(deadline: number): void {
-    const time = deadline + this.clockOffset;
+    const time = Math.min(deadline + this.clockOffset, ALARM_MAX);
     const seconds = Math.floor(time / 1e9);
     const slot = this.alarmSlot;
     this.alarmSlot = (slot + 1) % ALARM_SLOTS;

@@ -123,6 +123,27 @@ test("an idle program makes no calls: it sleeps until it is woken", async () => 
   });
 });
 
+test.each([Infinity, 1e300, Number.MAX_SAFE_INTEGER])(
+  "a timer that is far off, %d ms, wakes nobody",
+  async (millis) => {
+    await runIo(function* () {
+      const sleeper = spawn(sleep(millis));
+      yield* submitted();
+      const { flushes } = ioCounts();
+      let woken = 0;
+      const gate = new Coordinator({ held: true });
+      const round = (): void => {
+        if (++woken < 50) setImmediate(round);
+        else gate.release();
+      };
+      setImmediate(round);
+      yield* gate.acquire();
+      expect(ioCounts().flushes - flushes).toBeLessThan(5);
+      sleeper.kill();
+    });
+  },
+);
+
 test("many programs one after the other leave nothing", async () => {
   for (let i = 0; i < 20; i++) {
     await run(function* () {

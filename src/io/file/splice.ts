@@ -114,8 +114,6 @@ const SPLICE: Kind<number> = new Kind({
     if (writes && to.writer !== null && to.writer !== writer) throw to.busy("splice", "writer");
     if (operation.number === 0) return 0;
     handle.takeFrom(from);
-    if (reads && from.exclusive) from.reader = handle;
-    if (writes && to.exclusive && writer === null) to.writer = handle;
     io.driver.submit(
       handle,
       OP_SPLICE,
@@ -128,7 +126,9 @@ const SPLICE: Kind<number> = new Kind({
       from.number,
     );
     // The source's position is where other operations have an address, and only an offset can be -1.
-    if (fromPosition === CURRENT) io.driver.setWide(SQE_WORD_ADDR, CURRENT, CURRENT);
+    if (reads) io.driver.setWide(SQE_WORD_ADDR, CURRENT, CURRENT);
+    if (reads && from.exclusive) from.reader = handle;
+    if (writes && to.exclusive && writer === null) to.writer = handle;
     return QUEUED;
   },
   convert: (result) => result,
@@ -146,8 +146,8 @@ const TEE: Kind<number> = new Kind({
     if (to.writer !== null) throw to.busy("tee", "writer");
     if (operation.number === 0) return 0;
     handle.takeFrom(from);
-    if (to.exclusive) to.writer = handle;
     io.driver.submit(handle, OP_TEE, to.number, 0, operation.number, 0, 0, 0, from.number);
+    if (to.exclusive) to.writer = handle;
     return QUEUED;
   },
   convert: (result) => result,
