@@ -15,12 +15,13 @@ export interface Ended {
 export class Child {
   readonly process: ChildProcess;
   readonly ended: Promise<Ended>;
+  private over = false;
   private stdout = "";
   private stderr = "";
   private readonly waiting: { text: string; resolve: () => void }[] = [];
 
   constructor(file: string, args: readonly string[]) {
-    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 15_000 });
+    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 55_000 });
     this.process = child;
     child.stdout!.setEncoding("utf8").on("data", (text: string) => {
       this.stdout += text;
@@ -32,6 +33,7 @@ export class Child {
     this.ended = new Promise((resolve, reject) => {
       child.once("error", reject);
       child.once("close", (code, signal) => {
+        this.over = true;
         resolve({ code, signal, stdout: this.stdout, stderr: this.stderr });
         for (const { resolve: give } of this.waiting) give();
       });
@@ -45,7 +47,7 @@ export class Child {
 
   /** Resolves when the program has printed `text`, or has ended. */
   printed(text: string): Promise<void> {
-    if (this.stdout.includes(text)) return Promise.resolve();
+    if (this.over || this.stdout.includes(text)) return Promise.resolve();
     return new Promise((resolve) => this.waiting.push({ text, resolve }));
   }
 
