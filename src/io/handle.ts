@@ -293,8 +293,10 @@ export class Handle extends BaseHandle {
     }
     const { descriptor } = this;
     if (descriptor !== null) {
-      if (descriptor.reader === this) descriptor.reader = null;
-      else if (descriptor.writer === this) descriptor.writer = null;
+      // The bytes of a blocking read are not its task's before that has seen them: until then, see `Io.give`.
+      if (descriptor.reader === this) {
+        if (!this.pooled || (this.special & BACKGROUND) !== 0) descriptor.reader = null;
+      } else if (descriptor.writer === this) descriptor.writer = null;
       if (--descriptor.inflight === 0 && descriptor.closing !== null) descriptor.quiet();
     }
     if (!this.pooled || (this.special & BACKGROUND) !== 0) {

@@ -63,7 +63,11 @@ export class Io {
   /** @internal Back to the pool, idle. */
   give(handle: Handle): void {
     handle.state = IDLE;
-    handle.descriptor = null;
+    const { descriptor } = handle;
+    if (descriptor !== null) {
+      handle.descriptor = null;
+      if (descriptor.reader === handle) descriptor.reader = null;
+    }
     if (handle.bytes !== null) handle.bytes = null;
     if (handle.parts !== null) handle.parts = null;
     if (this.freeCount >= POOL_MAX) {

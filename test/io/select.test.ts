@@ -44,6 +44,26 @@ const leftBy = op(function* (from: Descriptor, take: Operation<unknown>, idle: S
   return left === null ? "" : Buffer.from(left).toString();
 });
 
+describe("a killed reader whose bytes are here", () => {
+  test("is the stream's reader until it has given them back", async () => {
+    await runIo(function* () {
+      const { near, far } = yield* unixPair();
+      const into = Buffer.alloc(1);
+      const killed = spawn(recv(far, Buffer.alloc(1)), { start: "now" });
+      yield* submitted();
+      // Both are done in one turn, and this task goes on first.
+      yield* sendAll(near, Buffer.from("ab"));
+      expect(killed.ended).toBe(false);
+      killed.kill();
+      expect(yield* failureOf(recv(far, into))).toMatchObject({ code: "COOP_BUSY" });
+      yield* killed.settled();
+      for (const letter of "ab") expect(text(into, yield* recv(far, into))).toBe(letter);
+      yield* close(near);
+      yield* close(far);
+    });
+  });
+});
+
 describe("select with io operations", () => {
   test("the one that is done wins with its value, the other is cancelled and over", async () => {
     await runIo(function* () {
