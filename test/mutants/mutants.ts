@@ -104,8 +104,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a task that is killed before its first step takes it",
     file: "coordinator/step.ts",
-    from: "if (!task.started && task.live === 0) {",
-    to: "if (!task.started && task.live < 0) {",
+    from: 'if (task.doomed !== null && (wait === null || wait.killMode === "unwind")) {',
+    to: 'if (task.started && task.doomed !== null && (wait === null || wait.killMode === "unwind")) {',
     tests: [...TREE, ...KILL],
   },
   {
