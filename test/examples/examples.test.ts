@@ -212,9 +212,9 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
   signal: ["waiting: 2", "web starts", "mail starts", "late starts"],
   "single-flight": [
     "reading the configuration",
-    "killed",
     "fetching user 7",
     "fetching user 8",
+    "killed",
     "good morning, user 7",
     "good morning, user 8",
     "good morning, user 7",
