@@ -24,7 +24,7 @@ import { LostKill, POISON } from "../../src/coordinator/poison.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
-import { checked } from "../support/harness.ts";
+import { checked, inOrder } from "../support/harness.ts";
 
 type Kind = "op" | "plain";
 
@@ -163,6 +163,8 @@ interface Outcome {
 }
 
 function perform(plan: Case): Outcome {
+  // That the victim has not taken its first step is a matter of order.
+  if (plan.place === "before start") inOrder();
   const runtime = new VirtualRuntime();
   const run: Run = { plan, log: [], gate: new Coordinator({ held: true, name: "gate" }) };
   let victim!: Task;
