@@ -11,7 +11,7 @@
  */
 import { run } from "cooperator";
 import { nop } from "cooperator/io";
-import type { Bench, Bound, Context, Row } from "./harness.ts";
+import { type Bench, type Bound, type Context, type Row, runPartsHere } from "./harness.ts";
 
 /** Each is a module of that name, loaded when it is needed: most processes here run a part of one. */
 const names: readonly string[] = [
@@ -41,10 +41,14 @@ async function load(name: string): Promise<Bench> {
   return bench;
 }
 
-async function runPart(name: string, part: string, args: readonly string[]): Promise<void> {
+async function partOf(name: string, part: string, args: readonly string[]): Promise<unknown> {
   const body = (await load(name)).parts[part];
   if (body === undefined) throw new Misuse(`no part ${part} of ${name}`);
-  const result: unknown = await body(...args);
+  return body(...args);
+}
+
+async function runPart(name: string, part: string, args: readonly string[]): Promise<void> {
+  const result = await partOf(name, part, args);
   if (result !== undefined) process.stdout.write(`${JSON.stringify(result)}\n`);
 }
 
@@ -55,6 +59,7 @@ async function runBenches(args: readonly string[]): Promise<void> {
     if (flag !== "--smoke" && flag !== "--json") throw new Misuse(`unknown option ${flag}`);
   for (const name of wanted) if (!names.some((known) => known.startsWith(name))) await load(name);
   const smoke = flags.has("--smoke");
+  if (smoke) runPartsHere(partOf);
   const context: Context = {
     smoke,
     rounds: smoke ? 1 : ROUNDS,
