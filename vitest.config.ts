@@ -35,6 +35,8 @@ export default defineConfig({
   plugins: [mutantPlugin()],
   test: {
     globalSetup: ["test/support/build.ts"],
+    // The default leaves one core idle, which is half of a small machine.
+    maxWorkers: "100%",
     // What is kept must not depend on what was planted.
     fsModuleCache: process.env.COOP_MUTANT === undefined,
     projects: [

@@ -888,6 +888,7 @@ describe("H13 a spurious resume", () => {
 });
 
 test("H14 100,000 waiters, every second one killed in random order: the rest keep their order", () => {
+  inOrder();
   const COUNT = 100_000;
   const gate = new Coordinator({ held: true });
   const rt = new VirtualRuntime();
