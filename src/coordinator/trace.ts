@@ -124,7 +124,8 @@ function append(error: object): void {
   if (trace === undefined || !trace.ended || trace.shown) return;
   trace.shown = true;
   const { stack } = error as { stack?: unknown };
-  if (typeof stack !== "string") return;
+  // In newer engines `stack` has a setter, which does not mind that the error is frozen.
+  if (typeof stack !== "string" || !Object.isExtensible(error)) return;
   const calls = trace.calls.length === 0 ? "" : ` (${trace.calls.join(" < ")})`;
   const lines = [trace, ...trace.parents].map(
     (traced, i) => `\n    in task ${traced.task}${i === 0 ? calls : ""}${spawnOf(traced)}`,

@@ -37,6 +37,10 @@ export interface Shots {
   arrived(result: number, flags: number): void;
 }
 
+/** Completions of an operation, as bits of `expected`. */
+export const OWN_COMPLETION = 1;
+export const OWN_CANCEL = 2;
+
 /** What is unusual about an operation, as bits: the completion of a usual one looks at nothing else. */
 const BLOCK = 1;
 const COPY_OUT = 2;
@@ -60,7 +64,7 @@ export class Handle extends BaseHandle {
   pooled = false;
   /** @internal Next idle handle of the pool. */
   nextFree: Handle | null = null;
-  /** @internal Completions still due. */
+  /** @internal Completions still due, as bits: a second one of a kind is nobody's. */
   expected = 0;
   private special = 0;
   /** @internal The io of the cooperator it was last used with. */
@@ -188,7 +192,7 @@ export class Handle extends BaseHandle {
 
   /** @internal Handed to the driver by a setup form. */
   started(): void {
-    this.expected = 1;
+    this.expected = OWN_COMPLETION;
     if (this.descriptor !== null) this.descriptor.inflight++;
     this.submitted();
     if ((this.special & TIMER) !== 0) this.timer!.start();
@@ -203,7 +207,7 @@ export class Handle extends BaseHandle {
 
   /** @internal Handed to the driver as what `task` waits for, among other things perhaps. */
   queued(task: Task): void {
-    this.expected = 1;
+    this.expected = OWN_COMPLETION;
     if (this.descriptor !== null) this.descriptor.inflight++;
     this.state = SUBMITTED;
     this.task = task;
@@ -249,7 +253,7 @@ export class Handle extends BaseHandle {
 
   /** @internal Handed to the driver on behalf of no task. */
   startedInBackground(done: ((result: number) => void) | null): void {
-    this.expected = 1;
+    this.expected = OWN_COMPLETION;
     if (this.descriptor !== null) this.descriptor.inflight++;
     this.state = SUBMITTED;
     this.done = done;
@@ -262,7 +266,7 @@ export class Handle extends BaseHandle {
     if (this.state !== SUBMITTED || this.expected === 0) return;
     this.state = CANCELLING;
     this.special |= CANCELLED;
-    this.expected++;
+    this.expected |= OWN_CANCEL;
     const { driver } = this.io!;
     driver.cancel(this);
     driver.onQueued?.();
@@ -343,7 +347,7 @@ export class Handle extends BaseHandle {
       else if (descriptor.brokenAt !== -1) outcome = -EPIPE;
       else {
         operation.queueRest(this.io!, this);
-        this.expected = 1;
+        this.expected = OWN_COMPLETION;
         return GOES_ON;
       }
     }

@@ -14,7 +14,7 @@ import type { Alarm } from "../time/timer-queue.ts";
 import type { DriverStatistics, IoDriver } from "./driver.ts";
 import { EAGAIN, EBUSY, ECANCELED, EINTR, ENOMEM } from "./errno.ts";
 import { FileGate } from "./file-gate.ts";
-import type { Handle } from "./handle.ts";
+import { type Handle, OWN_CANCEL, OWN_COMPLETION } from "./handle.ts";
 import { URGENT, USUAL } from "./io-priority.ts";
 import { Memory } from "./memory.ts";
 
@@ -416,7 +416,8 @@ export class UringDriver implements IoDriver, Alarm {
 
   private complete(index: number, generation: number, kind: number, result: number, flags: number): void {
     const handle = this.slab.get(index, generation);
-    if (handle === null) {
+    const part = kind === KIND_OPERATION ? OWN_COMPLETION : OWN_CANCEL;
+    if (handle === null || (handle.expected & part) === 0) {
       this.staleCount++;
       return;
     }
@@ -428,7 +429,8 @@ export class UringDriver implements IoDriver, Alarm {
       handle.outcome = result;
       if (handle.descriptor !== null) handle.descriptor.hasMore = (flags & abi.CQE_SOCK_NONEMPTY) !== 0;
     }
-    if (--handle.expected > 0) return;
+    handle.expected ^= part;
+    if (handle.expected !== 0) return;
     this.settled(handle);
   }
 

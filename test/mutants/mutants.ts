@@ -223,8 +223,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "an operation counts as over at the completion of its cancel",
     file: "io/uring-driver.ts",
-    from: "if (--handle.expected > 0) return;\n    this.settled(handle);",
-    to: "if (--handle.expected > 0 && kind === KIND_OPERATION) return;\n    this.settled(handle);",
+    from: "if (handle.expected !== 0) return;\n    this.settled(handle);",
+    to: "if (handle.expected !== 0 && kind === KIND_OPERATION) return;\n    this.settled(handle);",
     tests: SIMULATED,
   },
   {

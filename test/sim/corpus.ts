@@ -7,6 +7,8 @@ export const CORPUS: readonly number[] = [
   2, 306, 514,
   // A connection that had timed out was said to have taken longer than the caller's own limit.
   1324,
+  // A completion that came twice was taken for that of a cancel on its way, and its buffer for new bytes.
+  27279,
   // Kills of branches, and versions that a kill leaves in doubt: mistakes of the programs themselves.
   10, 40, 907,
 ];

@@ -5,7 +5,7 @@
 import { expect } from "vitest";
 import type { Body } from "../../src/coordinator/index.ts";
 import type { DriverStatistics, IoDriver } from "../../src/io/driver.ts";
-import type { Handle } from "../../src/io/handle.ts";
+import { type Handle, OWN_CANCEL, OWN_COMPLETION } from "../../src/io/handle.ts";
 import { ioStatistics } from "../../src/io/io.ts";
 import { Memory } from "../../src/io/memory.ts";
 import * as abi from "../../src/native/layout.ts";
@@ -221,11 +221,11 @@ export class ScriptedDriver implements IoDriver {
     const target = this.pending.get(handle);
     // It has completed meanwhile: only the cancel's own completion is missing.
     if (target === undefined) {
-      this.arrived({ ...NOTHING, handle });
+      this.arrived({ ...NOTHING, handle }, OWN_CANCEL);
       return;
     }
     const script = this.script.cancel?.(target) ?? { target: -ECANCELED, cancel: 0 };
-    const cancelDone = (): void => this.arrived(target);
+    const cancelDone = (): void => this.arrived(target, OWN_CANCEL);
     const targetDone = (): void => {
       if (script.target !== PENDING) this.complete(target, script.target);
     };
@@ -242,11 +242,12 @@ export class ScriptedDriver implements IoDriver {
     this.pending.delete(submission.handle);
     submission.handle.shots?.arrived(result, 0);
     submission.handle.outcome = result;
-    this.arrived(submission);
+    this.arrived(submission, OWN_COMPLETION);
   }
 
-  private arrived({ handle }: Submission): void {
-    if (--handle.expected > 0) return;
+  private arrived({ handle }: Submission, part: number): void {
+    handle.expected &= ~part;
+    if (handle.expected !== 0) return;
     this.completed++;
     handle.finished(handle.outcome);
   }
