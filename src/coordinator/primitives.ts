@@ -10,7 +10,8 @@ export function yieldNow(): Operation<void> {
   return new YieldNow();
 }
 
-class YieldNow extends Wait<void> {
+/** @internal */
+export class YieldNow extends Wait<void> {
   override get letsOthersFirst(): boolean {
     return true;
   }

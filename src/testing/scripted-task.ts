@@ -1,8 +1,8 @@
 /** A task of `interleave`: its steps in order, and a point at which others may go before each but the first. */
 import type { Body, Operation } from "../coordinator/operation.ts";
+import { YieldNow } from "../coordinator/primitives.ts";
 import { self } from "../coordinator/spawn.ts";
 import type { Task } from "../coordinator/task.ts";
-import { Wait } from "../coordinator/wait.ts";
 import type { InterleavedRun, Step } from "./interleave.ts";
 
 /** Spawns the next task of `run`. */
@@ -56,16 +56,11 @@ function isOperation(made: unknown, step: Step): made is Operation<unknown> {
 }
 
 /** Anybody that is ready may go first, this task included. */
-class SchedulePoint extends Wait<void> {
-  override describe(): string {
-    return "its next operation";
-  }
-  protected override begin(): boolean {
-    this.grant();
+class SchedulePoint extends YieldNow {
+  override get letsOthersFirst(): boolean {
     return false;
   }
-  protected override finish(): void {}
-  override abort(): boolean {
-    return true;
+  override describe(): string {
+    return "its next operation";
   }
 }
