@@ -3,14 +3,15 @@
  * host warns of many: so there is one listener per signal, however many tasks depend on it, and it is gone when
  * the last of them is. Source: seeds C-101, peers 3 and 4.
  */
-import { currentTask } from "../coordinator/current.ts";
+
 import { Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UsageError } from "../coordinator/errors.ts";
-import { type KillCause, killedError } from "../coordinator/exit.ts";
-import { requestKill } from "../coordinator/kill.ts";
+import { requestKill } from "../coordinator/kill/kill.ts";
+import { innermostScope, reasonOf, signalOf } from "../coordinator/kill/scope-signal.ts";
 import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
-import { CancelScope, type Scope, UNWOUND } from "../coordinator/scope.ts";
-import { innermostScope, reasonOf, signalOf } from "../coordinator/scope-signal.ts";
+import { currentTask } from "../coordinator/task/current.ts";
+import { type KillCause, killedError } from "../coordinator/task/exit.ts";
+import { CancelScope, type Scope, UNWOUND } from "../coordinator/task/scope.ts";
 
 /**
  * A signal for code that takes one: aborted when the scope that runs here (the task, or the `group`, `timeout` or

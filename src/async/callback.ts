@@ -1,9 +1,10 @@
 /** APIs that call back. Source: conformance U08. */
-import { current } from "../coordinator/current.ts";
+
 import { UsageError } from "../coordinator/errors.ts";
-import type { KillCause } from "../coordinator/exit.ts";
 import { describeValue, type Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import { current } from "../coordinator/task/current.ts";
+import type { KillCause } from "../coordinator/task/exit.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
 
 /** Starts the work. `onKill` sets what stops it when a kill comes first; the wait ends at once all the same. */

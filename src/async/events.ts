@@ -1,10 +1,11 @@
 /** Collecting events. However the task ends, no listener is left behind. Source: conformance U08. */
-import { currentTask } from "../coordinator/current.ts";
+
 import { Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { BusyError, UsageError } from "../coordinator/errors.ts";
-import type { Inflight } from "../coordinator/inflight.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Inflight } from "../coordinator/scheduler/inflight.ts";
+import { currentTask } from "../coordinator/task/current.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
 import { checkSource, type EventSource, emits, listen, unlisten } from "./event-source.ts";
 

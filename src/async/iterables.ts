@@ -2,14 +2,15 @@
  * Async iterables, both ways: streams of Node and of the web are such. One that is left early is told so with
  * `return()`, and what that takes is waited for. Source: conformance U08.
  */
-import type { Cooperator } from "../coordinator/cooperator.ts";
+
 import { BusyError, UsageError } from "../coordinator/errors.ts";
-import { unwrapExit } from "../coordinator/exit.ts";
-import { whenEnded } from "../coordinator/join.ts";
 import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
+import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { Signal } from "../coordinator/signal.ts";
-import type { Spawner } from "../coordinator/spawn-ready.ts";
-import type { Task } from "../coordinator/task.ts";
+import { unwrapExit } from "../coordinator/task/exit.ts";
+import { whenEnded } from "../coordinator/task/join.ts";
+import type { Spawner } from "../coordinator/task/spawn-ready.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { until } from "./until.ts";
 
 /** What `consume` gives its body: the items, one by one. */

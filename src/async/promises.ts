@@ -1,11 +1,12 @@
 /** The way out: what a task gives, as a promise, and operations run from code that has no task. */
-import type { Cooperator } from "../coordinator/cooperator.ts";
-import { unwrapExit } from "../coordinator/exit.ts";
-import { whenEnded } from "../coordinator/join.ts";
+
 import type { Body } from "../coordinator/operation.ts";
-import type { SpawnOptions } from "../coordinator/spawn.ts";
-import type { Spawner } from "../coordinator/spawn-ready.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
+import { unwrapExit } from "../coordinator/task/exit.ts";
+import { whenEnded } from "../coordinator/task/join.ts";
+import type { SpawnOptions } from "../coordinator/task/spawn.ts";
+import type { Spawner } from "../coordinator/task/spawn-ready.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { checkSignal, killOnAbort } from "./abort.ts";
 
 /**

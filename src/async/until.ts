@@ -2,13 +2,14 @@
  * Waiting for promises. A kill ends the wait at once; the promise itself cannot be ended, so what it still brings
  * is dealt with when it comes: an error is nobody's, a value is given to `onLate`. Source: seeds X-10.
  */
-import type { Cooperator } from "../coordinator/cooperator.ts";
-import { current } from "../coordinator/current.ts";
+
 import { UsageError } from "../coordinator/errors.ts";
-import { killedError } from "../coordinator/exit.ts";
 import { describeValue, type Operation } from "../coordinator/operation.ts";
+import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { SUSPENDED } from "../coordinator/suspended.ts";
-import type { Task } from "../coordinator/task.ts";
+import { current } from "../coordinator/task/current.ts";
+import { killedError } from "../coordinator/task/exit.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
 
 export interface UntilOptions<A> {

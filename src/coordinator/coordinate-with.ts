@@ -10,9 +10,9 @@ import { Coordinated } from "./coordinated.ts";
 import { Coordinator } from "./coordinator.ts";
 import { UsageError } from "./errors.ts";
 import { describeValue, type Operation } from "./operation.ts";
+import type { Timeout } from "./scheduler/timers.ts";
 import { Signal } from "./signal.ts";
-import type { Task } from "./task.ts";
-import type { Timeout } from "./timers.ts";
+import type { Task } from "./task/task.ts";
 import { type KillMode, Wait } from "./wait.ts";
 
 /** What can be waited for together. */

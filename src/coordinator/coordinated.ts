@@ -1,6 +1,6 @@
 import type { Coordinator } from "./coordinator.ts";
 import { Embedded } from "./embedded-list.ts";
-import type { Task } from "./task.ts";
+import type { Task } from "./task/task.ts";
 
 /**
  * One waiter's link on a {@link Coordinator} or {@link Signal}.

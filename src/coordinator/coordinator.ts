@@ -13,14 +13,15 @@
  * strict order of arrival. Created held it serves as an event: wait by acquiring, fire by releasing.
  * Anyone may release. Source: seeds C-001 … C-018, X-20, X-21.
  */
-import { Continuation, type ContinueOptions } from "./continuation.ts";
+
 import type { Coordinated } from "./coordinated.ts";
-import { current } from "./current.ts";
 import { Embedded, EmbeddedList } from "./embedded-list.ts";
 import { BrokenError, UsageError } from "./errors.ts";
 import type { Operation } from "./operation.ts";
-import type { Task } from "./task.ts";
-import { ENDED } from "./task-state.ts";
+import { Continuation, type ContinueOptions } from "./scheduler/continuation.ts";
+import { current } from "./task/current.ts";
+import type { Task } from "./task/task.ts";
+import { ENDED } from "./task/task-state.ts";
 import { Wait } from "./wait.ts";
 
 export class Coordinator extends Embedded {

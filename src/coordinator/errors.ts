@@ -6,8 +6,8 @@
  * package are loaded in one process.
  */
 
-import type { Cooperator } from "./cooperator.ts";
-import type { Task } from "./task.ts";
+import type { Cooperator } from "./scheduler/cooperator.ts";
+import type { Task } from "./task/task.ts";
 
 const brandOf = (name: string): symbol => Symbol.for(`cooperator.${name}`);
 

@@ -6,14 +6,15 @@
  * the top, so a resume costs the same at any call depth and a kill can unwind one frame at a time.
  * Delegating to a plain generator works too and costs less for a leaf; docs/semantics.md has its limits.
  */
-import { AsyncBody, isThenable } from "./async-body.ts";
-import type { AsyncSelf } from "./async-self.ts";
-import { current, currentTask } from "./current.ts";
+
 import { Embedded } from "./embedded-list.ts";
 import { UsageError } from "./errors.ts";
-import { Frame } from "./frame.ts";
-import type { Scope } from "./scope.ts";
 import { notDelegated, SUSPENDED } from "./suspended.ts";
+import { AsyncBody, isThenable } from "./task/async-body.ts";
+import type { AsyncSelf } from "./task/async-self.ts";
+import { current, currentTask } from "./task/current.ts";
+import { Frame } from "./task/frame.ts";
+import type { Scope } from "./task/scope.ts";
 
 const GeneratorFunction = function* () {}.constructor;
 const AsyncFunctionConstructor = (async () => {}).constructor;

@@ -1,6 +1,6 @@
 /** The small operations of the kernel. */
 import type { Operation } from "./operation.ts";
-import type { Task } from "./task.ts";
+import type { Task } from "./task/task.ts";
 import { Wait } from "./wait.ts";
 
 /**

@@ -2,10 +2,11 @@
  * A one-shot broadcast: once notified, every wait passes, for ever. There is no reset.
  * Source: seeds C-050 … C-054.
  */
-import { Continuation, type ContinueOptions } from "./continuation.ts";
+
 import type { Coordinated } from "./coordinated.ts";
 import { EmbeddedList } from "./embedded-list.ts";
 import type { Operation } from "./operation.ts";
+import { Continuation, type ContinueOptions } from "./scheduler/continuation.ts";
 import { Wait } from "./wait.ts";
 
 export class Signal {

@@ -1,6 +1,7 @@
 /** What passes between operations and the scheduler; apart from both, so that either can be loaded first. */
-import { current } from "./current.ts";
+
 import { UsageError } from "./errors.ts";
+import { current } from "./task/current.ts";
 
 /**
  * The one result object that means "suspended". Native `yield*` passes it through unchanged, so its

@@ -18,13 +18,13 @@
  */
 import { Coordinated } from "./coordinated.ts";
 import type { Coordinator } from "./coordinator.ts";
-import { current, currentTask } from "./current.ts";
 import { UsageError, violation } from "./errors.ts";
 import type { Operation } from "./operation.ts";
-import type { Scope } from "./scope.ts";
 import { notDelegated, SUSPENDED } from "./suspended.ts";
-import type { Task } from "./task.ts";
-import { BLOCKED, READY, RUNNING } from "./task-state.ts";
+import { current, currentTask } from "./task/current.ts";
+import type { Scope } from "./task/scope.ts";
+import type { Task } from "./task/task.ts";
+import { BLOCKED, READY, RUNNING } from "./task/task-state.ts";
 
 const NOBODY: readonly Task[] = Object.freeze([]);
 

@@ -24,7 +24,7 @@ import {
   StuckError,
   UsageError,
 } from "../coordinator/errors.ts";
-import { describeReason, type Exit, type KillCause } from "../coordinator/exit.ts";
+import { describeReason, type Exit, type KillCause } from "../coordinator/task/exit.ts";
 
 /** On the interrupt of a fiber: the kill that is behind it. Read it with `Cause.annotations`. */
 export const KilledBy: Context.Reference<KillCause | null> = Context.Reference<KillCause | null>(

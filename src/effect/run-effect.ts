@@ -12,13 +12,13 @@
  * Source: seeds M-001 … M-005; design D1.
  */
 import { type Context, Context as Contexts, Effect, Exit, type Fiber } from "effect";
-import { current } from "../coordinator/current.ts";
 import { UsageError } from "../coordinator/errors.ts";
-import type { KillCause } from "../coordinator/exit.ts";
-import { type Group, group } from "../coordinator/group.ts";
+import { type Group, group } from "../coordinator/group/group.ts";
 import { describeValue, type Operation, op } from "../coordinator/operation.ts";
 import { Signal } from "../coordinator/signal.ts";
-import type { Spawner } from "../coordinator/spawn-ready.ts";
+import { current } from "../coordinator/task/current.ts";
+import type { KillCause } from "../coordinator/task/exit.ts";
+import type { Spawner } from "../coordinator/task/spawn-ready.ts";
 import { annotationOf, causeOfExit, errorOf, failuresOf } from "./cause.ts";
 
 export interface RunEffectOptions<R> {

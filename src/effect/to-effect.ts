@@ -1,12 +1,12 @@
 /** An operation as an Effect: it runs in a task of its own, which the Effect waits for. */
 import { Cause, Effect } from "effect";
-import type { Cooperator } from "../coordinator/cooperator.ts";
 import { UsageError } from "../coordinator/errors.ts";
-import { whenEnded } from "../coordinator/join.ts";
 import type { Body } from "../coordinator/operation.ts";
-import type { SpawnOptions } from "../coordinator/spawn.ts";
-import type { Spawner } from "../coordinator/spawn-ready.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
+import { whenEnded } from "../coordinator/task/join.ts";
+import type { SpawnOptions } from "../coordinator/task/spawn.ts";
+import type { Spawner } from "../coordinator/task/spawn-ready.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { causeOf, causeOfExit, effectOf, killCauseOf } from "./cause.ts";
 import { HostRef } from "./run-effect.ts";
 

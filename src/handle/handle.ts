@@ -23,13 +23,13 @@
  * more, and its task does not end before that. Source: seeds C-160 … C-169, X-30.
  */
 import { Coordinator } from "../coordinator/coordinator.ts";
-import { current } from "../coordinator/current.ts";
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { BusyError, UsageError } from "../coordinator/errors.ts";
-import type { Inflight } from "../coordinator/inflight.ts";
 import { Listener } from "../coordinator/listener.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Inflight } from "../coordinator/scheduler/inflight.ts";
+import { current } from "../coordinator/task/current.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
 import type { CompletionQueue } from "./completion-queue.ts";
 

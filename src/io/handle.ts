@@ -7,21 +7,21 @@
  *   received bytes go to the next reader. Source: seeds X-10, X-30; conformance B09, P15.
  */
 
-import { current } from "../coordinator/current.ts";
 import { UsageError } from "../coordinator/errors.ts";
-import type { Task } from "../coordinator/task.ts";
-import { BLOCKED, RUNNING } from "../coordinator/task-state.ts";
+import { current } from "../coordinator/task/current.ts";
+import type { Task } from "../coordinator/task/task.ts";
+import { BLOCKED, RUNNING } from "../coordinator/task/task-state.ts";
 import { Handle as BaseHandle, CANCELLING, DONE, SUBMITTED } from "../handle/handle.ts";
 import { nanoseconds } from "../time/duration.ts";
 import type { Timed } from "../time/timer-queue.ts";
 import { timerQueueOf } from "../time/timer-queue.ts";
-import type { Descriptor } from "./descriptor.ts";
-import type { IoDriver } from "./driver.ts";
+import type { Descriptor } from "./descriptor/descriptor.ts";
+import type { IoDriver } from "./driver/driver.ts";
 import { ECANCELED, EFAULT, EINTR, EPIPE, ETIMEDOUT } from "./errno.ts";
 import type { Io } from "./io.ts";
 import type { IoOperation, Kind } from "./io-operation.ts";
 import { type Urgency, USUAL, urgencyOf } from "./io-priority.ts";
-import { type Block, type Bytes, COPY } from "./memory.ts";
+import { type Block, type Bytes, COPY } from "./memory/memory.ts";
 
 /** Options of every operation. */
 export interface IoOptions {

@@ -1,30 +1,9 @@
 /** Files and sockets on io_uring: every operation as a setup form on a handle, and as a blocking form. */
 export { CompletionQueue } from "../handle/completion-queue.ts";
-export { accept, setupAccept } from "./accept.ts";
-export { type AcceptAllOptions, Acceptor, type AcceptorStatistics } from "./acceptor.ts";
-export {
-  type Address,
-  type AddressLike,
-  formatAddress,
-  type InetAddress,
-  parseAddress,
-  type TargetLike,
-  type UnixAddress,
-} from "./address.ts";
-export { adoptFile, adoptSocket, borrowFile } from "./adopt.ts";
-export { AnySocket, type PeerCredentials } from "./any-socket.ts";
-export { bind, setupBind } from "./bind.ts";
-export { BufferPool, type BufferPoolOptions, type BufferPoolStatistics, type Lease } from "./buffer-pool.ts";
-export { BufferPools, type BufferPoolsOptions } from "./buffer-pools.ts";
-export { BufferRing, type BufferRingOptions, type BufferRingStatistics } from "./buffer-ring.ts";
-export { BufferedReader, type BufferedReaderOptions, type MessageOptions } from "./buffered-reader.ts";
-export { BufferedWriter, type BufferedWriterOptions } from "./buffered-writer.ts";
-export type { ByteReader, ByteStream, ByteWriter } from "./byte-stream.ts";
-export { close, setupClose } from "./close.ts";
-export { connectSocket, setupConnect } from "./connect.ts";
-export { Datagram, type DatagramOptions, openDatagram } from "./datagram.ts";
-export { Descriptor, type DescriptorKind } from "./descriptor.ts";
-export type { DriverStatistics, IoDriver } from "./driver.ts";
+export { adoptFile, adoptSocket, borrowFile } from "./descriptor/adopt.ts";
+export { close, setupClose } from "./descriptor/close.ts";
+export { Descriptor, type DescriptorKind } from "./descriptor/descriptor.ts";
+export type { DriverStatistics, IoDriver } from "./driver/driver.ts";
 export { IoError } from "./errno.ts";
 export type { AtOptions } from "./file/at.ts";
 export {
@@ -35,6 +14,8 @@ export {
   sendFile,
 } from "./file/copy.ts";
 export { Directory, openDirectory } from "./file/directory.ts";
+export { File } from "./file/file.ts";
+export { type FsyncOptions, fsync, setupFsync } from "./file/fsync.ts";
 export { link, setupLink, setupSymlink, symlink } from "./file/link.ts";
 export { type MkdirOptions, mkdir, setupMkdir } from "./file/mkdir.ts";
 export {
@@ -48,7 +29,9 @@ export {
   realPath,
   setTimes,
 } from "./file/names.ts";
+export { type OpenMode, type OpenOptions, open, setupOpen } from "./file/open.ts";
 export { type OpenBeneathOptions, openBeneath, setupOpenBeneath } from "./file/open-beneath.ts";
+export type { Path } from "./file/path.ts";
 export { openPipe, Pipe, pipeOf, setupPipe } from "./file/pipe.ts";
 export { type PollOptions, poll, type Readiness, readinessOf, setupPoll } from "./file/poll.ts";
 export {
@@ -81,15 +64,37 @@ export {
   writeFileAtomic,
 } from "./file/write-file.ts";
 export { getXattr, type SetXattrOptions, setupGetXattr, setupSetXattr, setXattr } from "./file/xattr.ts";
-export { File } from "./file.ts";
-export { type FsyncOptions, fsync, setupFsync } from "./fsync.ts";
 export { Handle, type IoOptions } from "./handle.ts";
 export { type IoStatistics, ioStatistics } from "./io.ts";
 export { type IoPriority, setIoPriority } from "./io-priority.ts";
-export { listenSocket, setupListen } from "./listen.ts";
-export { Listener } from "./listener.ts";
-export { lookup } from "./lookup.ts";
-export { allocate, type Bytes } from "./memory.ts";
+export {
+  BufferPool,
+  type BufferPoolOptions,
+  type BufferPoolStatistics,
+  type Lease,
+} from "./memory/buffer-pool.ts";
+export { BufferPools, type BufferPoolsOptions } from "./memory/buffer-pools.ts";
+export { BufferRing, type BufferRingOptions, type BufferRingStatistics } from "./memory/buffer-ring.ts";
+export { allocate, type Bytes } from "./memory/memory.ts";
+export { nop, setupNop } from "./nop.ts";
+export { accept, setupAccept } from "./socket/accept.ts";
+export { type AcceptAllOptions, Acceptor, type AcceptorStatistics } from "./socket/acceptor.ts";
+export {
+  type Address,
+  type AddressLike,
+  formatAddress,
+  type InetAddress,
+  parseAddress,
+  type TargetLike,
+  type UnixAddress,
+} from "./socket/address.ts";
+export { AnySocket, type PeerCredentials } from "./socket/any-socket.ts";
+export { bind, setupBind } from "./socket/bind.ts";
+export { connectSocket, setupConnect } from "./socket/connect.ts";
+export { Datagram, type DatagramOptions, openDatagram } from "./socket/datagram.ts";
+export { listenSocket, setupListen } from "./socket/listen.ts";
+export { Listener } from "./socket/listener.ts";
+export { lookup } from "./socket/lookup.ts";
 export {
   type Received,
   receivedBy,
@@ -97,24 +102,24 @@ export {
   sendTo,
   setupReceiveFrom,
   setupSendTo,
-} from "./message.ts";
+} from "./socket/message.ts";
 export {
   type ConnectOptions,
   connect,
   type ListenOptions,
   listen,
-} from "./net.ts";
-export { nop, setupNop } from "./nop.ts";
-export { type OpenMode, type OpenOptions, open, setupOpen } from "./open.ts";
-export type { Path } from "./path.ts";
-export { type ReadOptions, read, setupRead } from "./read.ts";
-export { Receiver, type ReceiverOptions } from "./receiver.ts";
-export { recv, setupRecv } from "./recv.ts";
-export { send, sendAll, setupSend } from "./send.ts";
-export { type Handler, type ServeOptions, serve } from "./serve.ts";
-export { type ShutdownHow, setupShutdown, shutdown } from "./shutdown.ts";
-export { type SocketFamily, type SocketType, setupSocket, socket } from "./socket.ts";
-export type { SocketOption, SocketOptions } from "./socket-options.ts";
-export { IncompleteError, LimitError } from "./stream-errors.ts";
-export { Socket } from "./stream-socket.ts";
-export { setupWrite, type WriteOptions, write, writeAll } from "./write.ts";
+} from "./socket/net.ts";
+export { Receiver, type ReceiverOptions } from "./socket/receiver.ts";
+export { recv, setupRecv } from "./socket/recv.ts";
+export { send, sendAll, setupSend } from "./socket/send.ts";
+export { type Handler, type ServeOptions, serve } from "./socket/serve.ts";
+export { type ShutdownHow, setupShutdown, shutdown } from "./socket/shutdown.ts";
+export { type SocketFamily, type SocketType, setupSocket, socket } from "./socket/socket.ts";
+export type { SocketOption, SocketOptions } from "./socket/socket-options.ts";
+export { Socket } from "./socket/stream-socket.ts";
+export { BufferedReader, type BufferedReaderOptions, type MessageOptions } from "./stream/buffered-reader.ts";
+export { BufferedWriter, type BufferedWriterOptions } from "./stream/buffered-writer.ts";
+export type { ByteReader, ByteStream, ByteWriter } from "./stream/byte-stream.ts";
+export { type ReadOptions, read, setupRead } from "./stream/read.ts";
+export { IncompleteError, LimitError } from "./stream/stream-errors.ts";
+export { setupWrite, type WriteOptions, write, writeAll } from "./stream/write.ts";

@@ -7,18 +7,19 @@
  * arrives after the kill is reclaimed. The setup form, level 0, does the same with the caller's handle and
  * returns at once.
  */
-import { current, currentTask } from "../coordinator/current.ts";
+
 import { CoopError, DeadlineError, UsageError } from "../coordinator/errors.ts";
 import { describeValue } from "../coordinator/operation.ts";
 import { notDelegated, SUSPENDED } from "../coordinator/suspended.ts";
-import type { Task } from "../coordinator/task.ts";
+import { current, currentTask } from "../coordinator/task/current.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { type Arm, inUse } from "../coordinator/wait.ts";
 import { DONE } from "../handle/handle.ts";
-import type { Descriptor } from "./descriptor.ts";
+import type { Descriptor } from "./descriptor/descriptor.ts";
 import { EFAULT, EIO, ETIMEDOUT, IoError, type IoErrorDetails } from "./errno.ts";
 import { GOES_ON, Handle, type IoOptions, type Reclaim } from "./handle.ts";
 import { currentIo, type Io, ioOf } from "./io.ts";
-import { type Bytes, lengthOf } from "./memory.ts";
+import { type Bytes, lengthOf } from "./memory/memory.ts";
 
 /** What the setup of a kind returns when it has queued the operation: no count, and no errno. */
 export const QUEUED = -0x2000_0000;

@@ -6,8 +6,8 @@
  */
 import { UsageError } from "../coordinator/errors.ts";
 import { describeValue } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
-import { TaskLocal } from "../coordinator/task-local.ts";
+import type { Task } from "../coordinator/task/task.ts";
+import { TaskLocal } from "../coordinator/task/task-local.ts";
 
 export type IoPriority = "high" | "normal" | "low";
 

@@ -2,13 +2,14 @@
  * The io of one cooperator: its driver, its pool of handles, its open descriptors. Made at the first
  * operation, so a program without io never opens a ring.
  */
-import type { Cooperator, Driver } from "../coordinator/cooperator.ts";
-import { currentTask } from "../coordinator/current.ts";
+
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UnsupportedError, UsageError } from "../coordinator/errors.ts";
+import type { Cooperator, Driver } from "../coordinator/scheduler/cooperator.ts";
+import { currentTask } from "../coordinator/task/current.ts";
 import { IDLE } from "../handle/handle.ts";
-import type { Descriptor } from "./descriptor.ts";
-import type { DriverStatistics, IoDriver } from "./driver.ts";
+import type { Descriptor } from "./descriptor/descriptor.ts";
+import type { DriverStatistics, IoDriver } from "./driver/driver.ts";
 import { Handle } from "./handle.ts";
 
 /** Rings of provided buffers; the native side keeps a reference for each. */

@@ -6,13 +6,14 @@
  * (through the ring's eventfd), the alarm for the earliest timer, and a task made ready from outside.
  * Source: design D7, D9.
  */
-import { Cooperator, type Host, type Report } from "../coordinator/cooperator.ts";
-import { deadlockError } from "../coordinator/deadlock.ts";
+
+import { deadlockError } from "../coordinator/diagnosis/deadlock.ts";
 import { type DeadlockError, UnsupportedError } from "../coordinator/errors.ts";
-import { meetAgain } from "../coordinator/kill.ts";
-import { allTasks } from "../coordinator/walk.ts";
+import { meetAgain } from "../coordinator/kill/kill.ts";
+import { Cooperator, type Host, type Report } from "../coordinator/scheduler/cooperator.ts";
+import { allTasks } from "../coordinator/task/walk.ts";
+import { UringDriver, type UringOptions } from "../io/driver/uring-driver.ts";
 import { ioOf } from "../io/io.ts";
-import { UringDriver, type UringOptions } from "../io/uring-driver.ts";
 import { type Alarm, TimerQueue } from "../time/timer-queue.ts";
 
 /** Time for turns before libuv gets its own, in nanoseconds. Larger is faster and starves Node longer. */

@@ -1,15 +1,15 @@
 /** Running a program in Node. */
 import { constants } from "node:os";
 import { checkSignal, killOnAbort } from "../async/abort.ts";
-import type { Report } from "../coordinator/cooperator.ts";
-import { current } from "../coordinator/current.ts";
+import { showTrace } from "../coordinator/diagnosis/trace.ts";
 import { UsageError } from "../coordinator/errors.ts";
-import { type Exit, unwrapExit } from "../coordinator/exit.ts";
-import { whenEnded } from "../coordinator/join.ts";
 import { type Body, describeValue } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
-import { showTrace } from "../coordinator/trace.ts";
-import type { UringOptions } from "../io/uring-driver.ts";
+import type { Report } from "../coordinator/scheduler/cooperator.ts";
+import { current } from "../coordinator/task/current.ts";
+import { type Exit, unwrapExit } from "../coordinator/task/exit.ts";
+import { whenEnded } from "../coordinator/task/join.ts";
+import type { Task } from "../coordinator/task/task.ts";
+import type { UringOptions } from "../io/driver/uring-driver.ts";
 import { type Duration, nanoseconds } from "../time/duration.ts";
 import { NodeHost, type NodeHostOptions } from "./host.ts";
 

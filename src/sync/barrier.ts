@@ -8,7 +8,7 @@
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { brand, CoopError, UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { QueuedWait } from "./queued.ts";
 
 /** Not everybody will come: a participant has left. */

@@ -6,7 +6,7 @@
 import { Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { brand, ClosedError, CoopError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { Channel, type Source } from "./channel.ts";
 import { type EMPTY, type END, Receive } from "./channel-waits.ts";
 

@@ -1,7 +1,7 @@
 /** The two waits of a channel: one item on its way in, and one on its way out. */
 import type { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { ClosedError, combineErrors } from "../coordinator/errors.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
 import type { Channel } from "./channel.ts";
 

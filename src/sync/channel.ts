@@ -17,11 +17,12 @@
  *
  * Source: seeds C-210 … C-215, X-28.
  */
-import { current } from "../coordinator/current.ts";
+
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { ClosedError, combineErrors, UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import { current } from "../coordinator/task/current.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { Receiver, Sender } from "./channel-ends.ts";
 import { attempt, EMPTY, END, Receive, refuseAll, Send } from "./channel-waits.ts";
 import { RingBuffer } from "./ring-buffer.ts";

@@ -11,7 +11,7 @@
 import { Acquisition, Coordinator } from "../coordinator/coordinator.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { notHeld, notOwner } from "./guard.ts";
 import type { Mutex } from "./mutex.ts";
 

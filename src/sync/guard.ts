@@ -5,7 +5,7 @@
  */
 import { UsageError } from "../coordinator/errors.ts";
 import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Task } from "../coordinator/task/task.ts";
 
 /** One holding of a lock: `using guard = yield* mutex.lock()`, or `guard.release()` by hand. */
 export interface Guard extends Disposable {

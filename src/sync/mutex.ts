@@ -9,10 +9,10 @@
  * Source: seeds X-20, C-001 … C-018.
  */
 import { Acquisition, Coordinator } from "../coordinator/coordinator.ts";
-import { current, currentTask } from "../coordinator/current.ts";
 import type { Body, Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
-import { ENDED } from "../coordinator/task-state.ts";
+import { current, currentTask } from "../coordinator/task/current.ts";
+import type { Task } from "../coordinator/task/task.ts";
+import { ENDED } from "../coordinator/task/task-state.ts";
 import { type Guard, holding, notHeld, notOwner } from "./guard.ts";
 
 export interface MutexStatistics {

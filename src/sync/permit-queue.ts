@@ -5,7 +5,7 @@
  * never starved by small ones. When the first in line leaves, those behind it that fit go at once.
  */
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { QueuedWait } from "./queued.ts";
 
 export class PermitQueue {

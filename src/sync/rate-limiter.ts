@@ -6,12 +6,13 @@
  * nanosecond, and every pause long enough for the bucket to fill begins anew. One timer at most is armed, for the
  * first in line.
  */
-import type { Cooperator } from "../coordinator/cooperator.ts";
-import { currentTask } from "../coordinator/current.ts";
+
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
+import { currentTask } from "../coordinator/task/current.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { type Duration, nanoseconds } from "../time/duration.ts";
 import { type Timed, timerQueueOf } from "../time/timer-queue.ts";
 import { QueuedWait } from "./queued.ts";

@@ -9,13 +9,14 @@
  * holder's task carries a `Watch` from the moment somebody waits; the path without contention pays nothing.
  * Source: seeds X-25.
  */
-import { current } from "../coordinator/current.ts";
+
 import { Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { BrokenError, UsageError } from "../coordinator/errors.ts";
 import type { Body, Operation } from "../coordinator/operation.ts";
-import type { Contended } from "../coordinator/rare.ts";
-import type { Task } from "../coordinator/task.ts";
-import { ENDED } from "../coordinator/task-state.ts";
+import { current } from "../coordinator/task/current.ts";
+import type { Contended } from "../coordinator/task/rare.ts";
+import type { Task } from "../coordinator/task/task.ts";
+import { ENDED } from "../coordinator/task/task-state.ts";
 import { type Guard, holding, notHeld, notOwner } from "./guard.ts";
 import { PermitQueue, PermitWait } from "./permit-queue.ts";
 

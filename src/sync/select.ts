@@ -14,10 +14,11 @@
  * leftmost of those granted by then, would not do: an item that was sent, and that its receiver has seen,
  * cannot be taken back. Source: seeds C-216, C-217, X-23.
  */
-import { currentTask } from "../coordinator/current.ts";
+
 import { UsageError } from "../coordinator/errors.ts";
 import { Call, describeValue, type Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import { currentTask } from "../coordinator/task/current.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { type Arm, Wait } from "../coordinator/wait.ts";
 
 /** What is waited for: operations by name, or in an array. */

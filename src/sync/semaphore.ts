@@ -7,7 +7,7 @@
  */
 import { UsageError } from "../coordinator/errors.ts";
 import { type Body, describeValue, type Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { holding } from "./guard.ts";
 import { PermitQueue, PermitWait } from "./permit-queue.ts";
 

@@ -6,13 +6,13 @@
  * waits for that and begins a new one, so that there are never two. Source: seeds X-25.
  */
 import { Coordinated } from "../coordinator/coordinated.ts";
-import { current } from "../coordinator/current.ts";
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UsageError } from "../coordinator/errors.ts";
-import { unwrapExit } from "../coordinator/exit.ts";
 import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
-import { spawnInto } from "../coordinator/spawn.ts";
-import type { Task } from "../coordinator/task.ts";
+import { current } from "../coordinator/task/current.ts";
+import { unwrapExit } from "../coordinator/task/exit.ts";
+import { spawnInto } from "../coordinator/task/spawn.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { QueuedWait } from "./queued.ts";
 
 export interface SingleFlightStatistics {

@@ -1,9 +1,10 @@
 /** Waiting until nobody else can do anything: the moment before the clock would jump. */
-import type { Cooperator } from "../coordinator/cooperator.ts";
+
 import { type Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
 
 /** The tasks of each virtual runtime that wait for that moment. */

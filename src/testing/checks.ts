@@ -4,10 +4,10 @@
  */
 import type { Coordinator } from "../coordinator/coordinator.ts";
 import type { Signal } from "../coordinator/signal.ts";
-import type { Task } from "../coordinator/task.ts";
-import { BLOCKED, DRAINING, ENDED, READY } from "../coordinator/task-state.ts";
-import { regionLive } from "../coordinator/unwind.ts";
-import { allTasks } from "../coordinator/walk.ts";
+import type { Task } from "../coordinator/task/task.ts";
+import { BLOCKED, DRAINING, ENDED, READY } from "../coordinator/task/task-state.ts";
+import { regionLive } from "../coordinator/task/unwind.ts";
+import { allTasks } from "../coordinator/task/walk.ts";
 import { checkAtRest, violated } from "./leaks.ts";
 import type { VirtualRuntime } from "./virtual.ts";
 

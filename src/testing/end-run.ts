@@ -1,8 +1,8 @@
 /** How a run of a program is brought to its end, so that nothing of it can be left behind unseen. */
 import type { Coordinator } from "../coordinator/coordinator.ts";
 import type { Signal } from "../coordinator/signal.ts";
-import type { Task } from "../coordinator/task.ts";
-import { allTasks } from "../coordinator/walk.ts";
+import type { Task } from "../coordinator/task/task.ts";
+import { allTasks } from "../coordinator/task/walk.ts";
 import { checkGate, checkQuiescent } from "./checks.ts";
 import type { VirtualRuntime } from "./virtual.ts";
 

@@ -11,7 +11,7 @@
 import type { Coordinator } from "../coordinator/coordinator.ts";
 import type { Body, Operation } from "../coordinator/operation.ts";
 import type { Signal } from "../coordinator/signal.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { labels } from "./checks.ts";
 import { Choices } from "./choices.ts";
 import { endRun } from "./end-run.ts";

@@ -1,6 +1,6 @@
 /** The runtime of `interleave`: takes one step at a time, and asks before each what is to happen. */
-import type { Chooser } from "../coordinator/run-queue.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Chooser } from "../coordinator/scheduler/run-queue.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { allBlocked } from "./all-blocked.ts";
 import { checkTree } from "./checks.ts";
 import type { Choices } from "./choices.ts";

@@ -8,7 +8,7 @@
 import type { Coordinator } from "../coordinator/coordinator.ts";
 import type { Body } from "../coordinator/operation.ts";
 import type { Signal } from "../coordinator/signal.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { checkTree, labels } from "./checks.ts";
 import { checkEnd, killStranded } from "./end-run.ts";
 import { violated } from "./leaks.ts";

@@ -2,9 +2,10 @@
  * What a program may leave behind: in its cooperator, and in the process. For the end of a test, on a virtual
  * clock or a real one.
  */
-import type { Cooperator } from "../coordinator/cooperator.ts";
-import { dumpTree } from "../coordinator/dump.ts";
+
+import { dumpTree } from "../coordinator/diagnosis/dump.ts";
 import { UnsupportedError } from "../coordinator/errors.ts";
+import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { ioStatistics } from "../io/io.ts";
 
 /**

@@ -5,8 +5,8 @@
  * (`start: "next"`, `handOff`) goes first, and one that lets others go first (`yieldNow`, `sleep(0)`) waits for
  * what was ready before it. A program that breaks under some seed relies on an order it was never given.
  */
-import type { Chooser } from "../coordinator/run-queue.ts";
-import type { Task } from "../coordinator/task.ts";
+import type { Chooser } from "../coordinator/scheduler/run-queue.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { Random } from "./random.ts";
 
 /** Picks by a seed, or the oldest when there is none, and writes down who went when that is wanted. */

@@ -1,8 +1,8 @@
 /** A task of `interleave`: its steps in order, and a point at which others may go before each but the first. */
 import type { Body, Operation } from "../coordinator/operation.ts";
 import { YieldNow } from "../coordinator/primitives.ts";
-import { self } from "../coordinator/spawn.ts";
-import type { Task } from "../coordinator/task.ts";
+import { self } from "../coordinator/task/spawn.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import type { InterleavedRun, Step } from "./interleave.ts";
 
 /** Spawns the next task of `run`. */

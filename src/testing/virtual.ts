@@ -5,13 +5,14 @@
  * When no task is ready, the first of these that can happen does: those who wait until all are blocked go on; the
  * clock jumps; clean-up that would wait for ever is cut short.
  */
-import { Cooperator, type CooperatorStatistics, type Report } from "../coordinator/cooperator.ts";
-import { deadlockError } from "../coordinator/deadlock.ts";
-import { meetAgain } from "../coordinator/kill.ts";
+
+import { deadlockError } from "../coordinator/diagnosis/deadlock.ts";
+import { meetAgain } from "../coordinator/kill/kill.ts";
 import type { Body } from "../coordinator/operation.ts";
-import type { Chooser } from "../coordinator/run-queue.ts";
-import type { Task } from "../coordinator/task.ts";
-import { allTasks } from "../coordinator/walk.ts";
+import { Cooperator, type CooperatorStatistics, type Report } from "../coordinator/scheduler/cooperator.ts";
+import type { Chooser } from "../coordinator/scheduler/run-queue.ts";
+import type { Task } from "../coordinator/task/task.ts";
+import { allTasks } from "../coordinator/task/walk.ts";
 import { TimerQueue } from "../time/timer-queue.ts";
 import { allBlocked, expectBlocked } from "./all-blocked.ts";
 import { ambientSeed } from "./ambient-seed.ts";

@@ -1,7 +1,7 @@
 /** A timer as a handle: set up, lined up with other operations, waited for. Source: seeds C-151 … C-153. */
 
-import type { Cooperator } from "../coordinator/cooperator.ts";
-import { currentTask } from "../coordinator/current.ts";
+import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
+import { currentTask } from "../coordinator/task/current.ts";
 import { Handle as BaseHandle } from "../handle/handle.ts";
 import { type Duration, nanoseconds } from "./duration.ts";
 import { type Timed, timerQueueOf } from "./timer-queue.ts";

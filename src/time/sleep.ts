@@ -1,8 +1,9 @@
 /** Waiting for time to pass. */
-import { currentTask } from "../coordinator/current.ts";
+
 import { UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import type { Task } from "../coordinator/task.ts";
+import { currentTask } from "../coordinator/task/current.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
 import { type Duration, nanoseconds } from "./duration.ts";
 import { type Timed, timerQueueOf } from "./timer-queue.ts";

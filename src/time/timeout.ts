@@ -1,10 +1,11 @@
 /** Bounding how long an operation may take. Source: seeds C-102, X-06. */
-import { currentTask } from "../coordinator/current.ts";
+
 import { DeadlineError } from "../coordinator/errors.ts";
-import { requestKill } from "../coordinator/kill.ts";
+import { requestKill } from "../coordinator/kill/kill.ts";
 import { type BodyWith, enter, type Operation, op } from "../coordinator/operation.ts";
-import { CancelScope, UNWOUND } from "../coordinator/scope.ts";
-import type { Task } from "../coordinator/task.ts";
+import { currentTask } from "../coordinator/task/current.ts";
+import { CancelScope, UNWOUND } from "../coordinator/task/scope.ts";
+import type { Task } from "../coordinator/task/task.ts";
 import { type Duration, nanoseconds } from "./duration.ts";
 import { instant } from "./sleep.ts";
 import { type Timed, type TimerQueue, timerQueueOf } from "./timer-queue.ts";

@@ -6,10 +6,10 @@
  * Source: seeds C-155, X-50; design §4 (timers).
  */
 
-import type { Cooperator } from "../coordinator/cooperator.ts";
 import { Coordinator } from "../coordinator/coordinator.ts";
 import { invariant } from "../coordinator/errors.ts";
-import type { Timeout, Timers } from "../coordinator/timers.ts";
+import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
+import type { Timeout, Timers } from "../coordinator/scheduler/timers.ts";
 import { nanoseconds } from "./duration.ts";
 
 /** What sits in the heap. The fields belong to the queue while `heapIndex` is not -1. */

@@ -1,6 +1,6 @@
 /** Conformance J: channels and queues. */
 import { describe, expect, test } from "vitest";
-import { group } from "../../src/coordinator/group.ts";
+import { group } from "../../src/coordinator/group/group.ts";
 import { ClosedError, never, op, self, spawn, type Task, yieldNow } from "../../src/coordinator/index.ts";
 import { Broadcast, LagError, type Subscription } from "../../src/sync/broadcast.ts";
 import { Channel, type ChannelOptions, EMPTY, END, type Undelivered } from "../../src/sync/channel.ts";

@@ -1,6 +1,6 @@
 /** Conformance K: waiting for the first of several. */
 import { describe, expect, test } from "vitest";
-import { group } from "../../src/coordinator/group.ts";
+import { group } from "../../src/coordinator/group/group.ts";
 import {
   Coordinator,
   coordinateWith,

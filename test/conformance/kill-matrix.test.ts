@@ -20,7 +20,7 @@ import {
   type Task,
   yieldNow,
 } from "../../src/coordinator/index.ts";
-import { LostKill, POISON } from "../../src/coordinator/poison.ts";
+import { LostKill, POISON } from "../../src/coordinator/kill/poison.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";

@@ -1,10 +1,10 @@
 /** Conformance M: order, priorities and fairness; calls from outside; D19: what a broken rule does. */
 import { Worker } from "node:worker_threads";
 import { describe, expect, test } from "vitest";
-import { CALLBACKS_PER_TURN_MAX, POSTS_MAX } from "../../src/coordinator/callbacks.ts";
-import { BATCH_STEPS_MAX } from "../../src/coordinator/cooperator.ts";
 import { invariant } from "../../src/coordinator/errors.ts";
-import { AGEING } from "../../src/coordinator/run-queue.ts";
+import { CALLBACKS_PER_TURN_MAX, POSTS_MAX } from "../../src/coordinator/scheduler/callbacks.ts";
+import { BATCH_STEPS_MAX } from "../../src/coordinator/scheduler/cooperator.ts";
+import { AGEING } from "../../src/coordinator/scheduler/run-queue.ts";
 import {
   Coordinator,
   HIGH,

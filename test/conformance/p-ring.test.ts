@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
 import { InvariantError, op, spawn, type Task } from "../../src/coordinator/index.ts";
+import { UringDriver } from "../../src/io/driver/uring-driver.ts";
 import {
   Acceptor,
   adoptSocket,
@@ -21,7 +22,6 @@ import {
   shutdown,
   socket,
 } from "../../src/io/index.ts";
-import { UringDriver } from "../../src/io/uring-driver.ts";
 import type { NativeRing, RingOptions } from "../../src/native/binding.ts";
 import * as abi from "../../src/native/layout.ts";
 import {

@@ -1,6 +1,7 @@
 /** Conformance Q: memory of file operations: what is refused, what stays, what the kernel gets to see. */
 import { describe, expect, test, vi } from "vitest";
 import { spawn, UsageError } from "../../src/coordinator/index.ts";
+import { UringDriver } from "../../src/io/driver/uring-driver.ts";
 import {
   adoptFile,
   allocate,
@@ -25,7 +26,6 @@ import {
   writev,
   writevAll,
 } from "../../src/io/index.ts";
-import { UringDriver } from "../../src/io/uring-driver.ts";
 import type { NativeRing, RingOptions } from "../../src/native/binding.ts";
 import * as abi from "../../src/native/layout.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";

@@ -2,7 +2,7 @@
 import { closeSync, openSync } from "node:fs";
 import { expect, test } from "vitest";
 import { Coordinator, op, self, spawn } from "../../src/coordinator/index.ts";
-import { open } from "../../src/io/open.ts";
+import { open } from "../../src/io/file/open.ts";
 import { run } from "../../src/node/run.ts";
 import { checkAtRest, watchDescriptors } from "../../src/testing/leaks.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";

@@ -16,7 +16,7 @@ import {
   spawn,
   yieldNow,
 } from "../../src/coordinator/index.ts";
-import { ShieldScope } from "../../src/coordinator/scope.ts";
+import { ShieldScope } from "../../src/coordinator/task/scope.ts";
 import { killEverywhere, type Program } from "../../src/testing/kill-everywhere.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";

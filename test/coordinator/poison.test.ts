@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { defer, never, op, spawn, UsageError, yieldNow } from "../../src/coordinator/index.ts";
-import { LostKill, POISON } from "../../src/coordinator/poison.ts";
+import { LostKill, POISON } from "../../src/coordinator/kill/poison.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { checked } from "../support/harness.ts";

@@ -10,7 +10,7 @@ import {
   type Task,
   yieldNow,
 } from "../../src/coordinator/index.ts";
-import { AGEING, RunQueue } from "../../src/coordinator/run-queue.ts";
+import { AGEING, RunQueue } from "../../src/coordinator/scheduler/run-queue.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { checked, runChecked } from "../support/harness.ts";

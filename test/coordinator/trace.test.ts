@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
+import { showTrace } from "../../src/coordinator/diagnosis/trace.ts";
 import { Cooperator, defer, group, op, spawn, traceOf } from "../../src/coordinator/index.ts";
-import { showTrace } from "../../src/coordinator/trace.ts";
 import { run } from "../../src/node/run.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";

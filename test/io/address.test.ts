@@ -2,7 +2,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { UsageError } from "../../src/coordinator/errors.ts";
-import { addressDetails, decodeAddress, encodeAddress, familyOf } from "../../src/io/address.ts";
 import {
   type Address,
   type AddressLike,
@@ -15,6 +14,7 @@ import {
   parseAddress,
   socket,
 } from "../../src/io/index.ts";
+import { addressDetails, decodeAddress, encodeAddress, familyOf } from "../../src/io/socket/address.ts";
 import { AF_INET, AF_INET6, AF_UNIX } from "../../src/native/layout.ts";
 import { abstractName, expectError, runIo, thrownBy } from "../support/io.ts";
 

@@ -2,6 +2,7 @@
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 import { HIGH, op, spawn, type Task, UsageError } from "../../src/coordinator/index.ts";
+import { UringDriver, type UringOptions } from "../../src/io/driver/uring-driver.ts";
 import {
   adoptFile,
   close,
@@ -17,7 +18,6 @@ import {
   write,
   writeAll,
 } from "../../src/io/index.ts";
-import { UringDriver, type UringOptions } from "../../src/io/uring-driver.ts";
 import type { NativeRing, RingOptions } from "../../src/native/binding.ts";
 import * as abi from "../../src/native/layout.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";

@@ -55,7 +55,7 @@ import {
   write,
   writeAll,
 } from "../../src/io/index.ts";
-import { Memory } from "../../src/io/memory.ts";
+import { Memory } from "../../src/io/memory/memory.ts";
 import { Program } from "../../src/node/run.ts";
 import { Handle as Timer } from "../../src/time/handle.ts";
 import {

@@ -4,7 +4,6 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { unwrapExit } from "../../src/coordinator/exit.ts";
 import {
   type Body,
   type CoopError,
@@ -16,6 +15,7 @@ import {
   self,
   type Task,
 } from "../../src/coordinator/index.ts";
+import { unwrapExit } from "../../src/coordinator/task/exit.ts";
 import type { Slab } from "../../src/handle/slab.ts";
 import {
   accept,

@@ -25,7 +25,7 @@ import {
   type Task,
   yieldNow,
 } from "../../src/coordinator/index.ts";
-import { regionLive } from "../../src/coordinator/unwind.ts";
+import { regionLive } from "../../src/coordinator/task/unwind.ts";
 import type { Program } from "../../src/testing/kill-everywhere.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";

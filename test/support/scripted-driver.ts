@@ -4,10 +4,10 @@
  */
 import { expect } from "vitest";
 import type { Body } from "../../src/coordinator/index.ts";
-import type { DriverStatistics, IoDriver } from "../../src/io/driver.ts";
+import type { DriverStatistics, IoDriver } from "../../src/io/driver/driver.ts";
 import { type Handle, OWN_CANCEL, OWN_COMPLETION } from "../../src/io/handle.ts";
 import { ioStatistics } from "../../src/io/io.ts";
-import { Memory } from "../../src/io/memory.ts";
+import { Memory } from "../../src/io/memory/memory.ts";
 import * as abi from "../../src/native/layout.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { checked } from "./harness.ts";

@@ -1,6 +1,6 @@
 /** Programs on the simulated kernel, each under a few seeds. */
 import { type Body, KilledError, op } from "../../src/coordinator/index.ts";
-import { allTasks } from "../../src/coordinator/walk.ts";
+import { allTasks } from "../../src/coordinator/task/walk.ts";
 import { accept, close, connect, listen } from "../../src/io/index.ts";
 import { type SimulatedOptions, SimulatedRuntime } from "../../src/testing/index.ts";
 

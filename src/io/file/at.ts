@@ -4,12 +4,12 @@
  */
 import { UsageError } from "../../coordinator/errors.ts";
 import { AT_FDCWD } from "../../native/layout.ts";
-import type { Descriptor } from "../descriptor.ts";
+import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { IoErrorDetails } from "../errno.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { type Path, pathBytes, pathText } from "../path.ts";
+import { type Path, pathBytes, pathText } from "./path.ts";
 import { requireOpcode } from "./require.ts";
 
 export interface AtOptions extends IoOptions {

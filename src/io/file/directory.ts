@@ -1,19 +1,19 @@
 /** An open directory: where paths begin, and what can be synced so that names survive a power failure. */
 import type { Operation } from "../../coordinator/operation.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, OP_OPENAT } from "../../native/layout.ts";
-import { close } from "../close.ts";
-import { closeOrphan, Descriptor } from "../descriptor.ts";
+import { close } from "../descriptor/close.ts";
+import { closeOrphan, Descriptor } from "../descriptor/descriptor.ts";
 import type { IoErrorDetails } from "../errno.ts";
-import type { File } from "../file.ts";
-import { type FsyncOptions, fsync } from "../fsync.ts";
 import type { IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { type OpenMode, type OpenOptions, open } from "../open.ts";
-import type { Path } from "../path.ts";
 import { type AtOptions, NO_PATH, PathArgument, pathDetails, pinPaths, startOf } from "./at.ts";
+import type { File } from "./file.ts";
+import { type FsyncOptions, fsync } from "./fsync.ts";
 import { type MkdirOptions, mkdir } from "./mkdir.ts";
+import { type OpenMode, type OpenOptions, open } from "./open.ts";
 import { type OpenBeneathOptions, openBeneath } from "./open-beneath.ts";
+import type { Path } from "./path.ts";
 import { type RenameOptions, rename } from "./rename.ts";
 import { type FileStat, type StatOptions, stat } from "./stat.ts";
 import { rmdir, unlink } from "./unlink.ts";

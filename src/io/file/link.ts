@@ -2,8 +2,8 @@
 import type { Operation } from "../../coordinator/operation.ts";
 import { OP_LINKAT, OP_SYMLINKAT } from "../../native/layout.ts";
 import type { Handle } from "../handle.ts";
-import type { Path } from "../path.ts";
 import { type AtOptions, pathKind, pathOperation } from "./at.ts";
+import type { Path } from "./path.ts";
 
 /** Queues a link. @see {@link link} to wait. link(2), since Linux 5.15 in a ring. */
 export function setupLink(handle: Handle, existing: Path, path: Path, options?: AtOptions): void {

@@ -2,8 +2,8 @@
 import type { Operation } from "../../coordinator/operation.ts";
 import { OP_MKDIRAT } from "../../native/layout.ts";
 import type { Handle } from "../handle.ts";
-import type { Path } from "../path.ts";
 import { type AtOptions, checkPermissions, NO_PATH, pathKind, pathOperation } from "./at.ts";
+import type { Path } from "./path.ts";
 
 export interface MkdirOptions extends AtOptions {
   /** Permission bits before the umask. Default 0o777. */

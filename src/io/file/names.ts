@@ -2,7 +2,7 @@
 import * as fs from "node:fs/promises";
 import { UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
-import { type Path, pathBytes } from "../path.ts";
+import { type Path, pathBytes } from "./path.ts";
 import { throughNode } from "./through-node.ts";
 
 /** A name in a directory. */

@@ -6,14 +6,14 @@
  */
 import { type Operation, op } from "../../coordinator/operation.ts";
 import * as abi from "../../native/layout.ts";
-import { closeOrphan, type Descriptor } from "../descriptor.ts";
+import { closeOrphan, type Descriptor } from "../descriptor/descriptor.ts";
 import { EAGAIN, IoError } from "../errno.ts";
-import { File } from "../file.ts";
 import type { Handle } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { flagsOf, type OpenMode, type OpenOptions, permissionsOf } from "../open.ts";
-import type { Path } from "../path.ts";
 import { NO_PATH, PathArgument, pathDetails, pinPaths, startOf } from "./at.ts";
+import { File } from "./file.ts";
+import { flagsOf, type OpenMode, type OpenOptions, permissionsOf } from "./open.ts";
+import type { Path } from "./path.ts";
 import { requireOpcode } from "./require.ts";
 
 export interface OpenBeneathOptions extends Omit<OpenOptions, "at" | "noFollow"> {

@@ -3,12 +3,12 @@ import { UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
 import { DONE } from "../../handle/handle.ts";
 import { O_CLOEXEC, OP_PIPE } from "../../native/layout.ts";
-import { closeOrphan } from "../descriptor.ts";
-import { File } from "../file.ts";
+import { closeOrphan } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { allocate } from "../memory.ts";
+import { allocate } from "../memory/memory.ts";
+import { File } from "./file.ts";
 import { requireOpcode } from "./require.ts";
 
 /** Both ends of a pipe; `using pipe = yield* openPipe()` closes both. */

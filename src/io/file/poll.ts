@@ -2,7 +2,7 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
 import { OP_POLL_ADD, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP } from "../../native/layout.ts";
-import type { Descriptor } from "../descriptor.ts";
+import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 

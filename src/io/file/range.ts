@@ -2,7 +2,7 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation } from "../../coordinator/operation.ts";
 import * as abi from "../../native/layout.ts";
-import type { Descriptor } from "../descriptor.ts";
+import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";

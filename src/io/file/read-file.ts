@@ -1,12 +1,12 @@
 /** Whole files at once: from the first byte to the last, whatever size the file system claims. */
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
-import type { Descriptor } from "../descriptor.ts";
+import type { Descriptor } from "../descriptor/descriptor.ts";
 import { EOVERFLOW, IoError } from "../errno.ts";
-import { allocate, TRANSFER_MAX } from "../memory.ts";
-import { open } from "../open.ts";
-import type { Path } from "../path.ts";
-import { read } from "../read.ts";
+import { allocate, TRANSFER_MAX } from "../memory/memory.ts";
+import { read } from "../stream/read.ts";
+import { open } from "./open.ts";
+import type { Path } from "./path.ts";
 import { stat } from "./stat.ts";
 
 export interface ReadFileOptions {

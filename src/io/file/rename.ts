@@ -4,8 +4,8 @@ import type { Operation } from "../../coordinator/operation.ts";
 import { OP_RENAMEAT, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../../native/layout.ts";
 import type { Handle } from "../handle.ts";
 import type { IoOperation } from "../io-operation.ts";
-import type { Path } from "../path.ts";
 import { type AtOptions, type PathArgument, pathKind, pathOperation } from "./at.ts";
+import type { Path } from "./path.ts";
 
 export interface RenameOptions extends AtOptions {
   /** What becomes of a file that has the new name already: `"replace"` (default), `"fail"`, or `"exchange"`. */

@@ -2,12 +2,12 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
 import { OP_SPLICE, OP_TEE, SPLICE_F_MORE, SQE_WORD_ADDR } from "../../native/layout.ts";
-import { Descriptor } from "../descriptor.ts";
+import { Descriptor } from "../descriptor/descriptor.ts";
 import type { IoErrorDetails } from "../errno.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { TRANSFER_MAX } from "../memory.ts";
-import { CURRENT, checkPosition } from "../position.ts";
+import { TRANSFER_MAX } from "../memory/memory.ts";
+import { CURRENT, checkPosition } from "../stream/position.ts";
 
 export interface SpliceOptions extends IoOptions {
   /** Most bytes to move. */

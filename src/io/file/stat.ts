@@ -3,12 +3,12 @@ import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation } from "../../coordinator/operation.ts";
 import { DONE } from "../../handle/handle.ts";
 import * as abi from "../../native/layout.ts";
-import { Descriptor } from "../descriptor.ts";
+import { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { allocate } from "../memory.ts";
-import type { Path } from "../path.ts";
+import { allocate } from "../memory/memory.ts";
 import { type AtOptions, NO_PATH, PathArgument, pinPaths, startOf } from "./at.ts";
+import type { Path } from "./path.ts";
 
 export type FileType =
   | "file"

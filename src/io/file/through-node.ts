@@ -6,7 +6,7 @@
  * memory of a task that has gone on.
  */
 import type { Operation } from "../../coordinator/operation.ts";
-import type { Task } from "../../coordinator/task.ts";
+import type { Task } from "../../coordinator/task/task.ts";
 import { Wait } from "../../coordinator/wait.ts";
 import { IoError } from "../errno.ts";
 

@@ -3,7 +3,6 @@ import type { Operation } from "../../coordinator/operation.ts";
 import { AT_REMOVEDIR, OP_UNLINKAT } from "../../native/layout.ts";
 import type { Handle } from "../handle.ts";
 import type { IoOperation } from "../io-operation.ts";
-import type { Path } from "../path.ts";
 import {
   type AtOptions,
   NO_PATH,
@@ -12,6 +11,7 @@ import {
   pathKind,
   pathOperation,
 } from "./at.ts";
+import type { Path } from "./path.ts";
 
 /** Queues an unlink. @see {@link unlink} to wait. unlink(2), since Linux 5.11 in a ring. */
 export function setupUnlink(handle: Handle, path: Path, options?: AtOptions): void {

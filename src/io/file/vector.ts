@@ -10,15 +10,15 @@ import {
   OP_WRITE,
   OP_WRITEV,
 } from "../../native/layout.ts";
-import type { Descriptor } from "../descriptor.ts";
+import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { ioprioOf } from "../io-priority.ts";
-import { type Bytes, COPY, checkBytes, lengthOf, TRANSFER_MAX } from "../memory.ts";
-import { CURRENT, positionOf } from "../position.ts";
-import type { ReadOptions } from "../read.ts";
-import type { WriteOptions } from "../write.ts";
+import { type Bytes, COPY, checkBytes, lengthOf, TRANSFER_MAX } from "../memory/memory.ts";
+import { CURRENT, positionOf } from "../stream/position.ts";
+import type { ReadOptions } from "../stream/read.ts";
+import type { WriteOptions } from "../stream/write.ts";
 
 /** The kernel's limit, UIO_MAXIOV. */
 export const PARTS_MAX = 1024;

@@ -4,7 +4,7 @@ import { describeValue, type Operation } from "../../coordinator/operation.ts";
 import * as abi from "../../native/layout.ts";
 import type { IoOptions } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { allocate } from "../memory.ts";
+import { allocate } from "../memory/memory.ts";
 import { requireOpcode } from "./require.ts";
 
 export interface ProcessEnd {

@@ -2,8 +2,8 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
 import { ENOENT, IoError } from "../errno.ts";
-import { type Path, pathBytes } from "../path.ts";
 import { type DirectoryEntry, readDirectory } from "./names.ts";
+import { type Path, pathBytes } from "./path.ts";
 
 export interface WalkEntry extends DirectoryEntry {
   /** The path as text; see `pathBytes` for paths that are no UTF-8. */

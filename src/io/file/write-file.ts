@@ -1,16 +1,16 @@
 /** Writing whole files: in place, or so that nobody ever sees half of one. */
 import { randomBytes } from "node:crypto";
 import { UsageError } from "../../coordinator/errors.ts";
+import { shield } from "../../coordinator/kill/shield.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
-import { shield } from "../../coordinator/shield.ts";
-import type { Descriptor } from "../descriptor.ts";
+import type { Descriptor } from "../descriptor/descriptor.ts";
 import { ENOENT, IoError } from "../errno.ts";
-import { fsync } from "../fsync.ts";
-import { type Bytes, checkBytes } from "../memory.ts";
-import { type OpenMode, open } from "../open.ts";
-import { type Path, pathBytes } from "../path.ts";
-import { writeAll } from "../write.ts";
+import { type Bytes, checkBytes } from "../memory/memory.ts";
+import { writeAll } from "../stream/write.ts";
 import { type Directory, openDirectory } from "./directory.ts";
+import { fsync } from "./fsync.ts";
+import { type OpenMode, open } from "./open.ts";
+import { type Path, pathBytes } from "./path.ts";
 import { stat } from "./stat.ts";
 import { unlink } from "./unlink.ts";
 

@@ -2,14 +2,14 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
 import * as abi from "../../native/layout.ts";
-import { Descriptor } from "../descriptor.ts";
+import { Descriptor } from "../descriptor/descriptor.ts";
 import { ENODATA, IoError } from "../errno.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { type Bytes, checkBytes } from "../memory.ts";
-import type { Path } from "../path.ts";
+import { type Bytes, checkBytes } from "../memory/memory.ts";
 import { NO_PATH, PathArgument } from "./at.ts";
+import type { Path } from "./path.ts";
 import { requireOpcode } from "./require.ts";
 
 export interface SetXattrOptions extends IoOptions {

@@ -1,5 +1,5 @@
 /** What must become of datagrams: each comes at most once, whole, and only if it was sent. */
-import type { Datagram } from "../../io/datagram.ts";
+import type { Datagram } from "../../io/socket/datagram.ts";
 import type { Simulation } from "./simulation.ts";
 import { DatagramSocket } from "./sockets.ts";
 

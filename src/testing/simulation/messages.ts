@@ -1,6 +1,7 @@
 /** Messages with a header, and receives into provided buffers, in a simulated kernel. */
-import { decodeAddress, encodeAddress } from "../../io/address.ts";
+
 import { EFAULT, EINVAL, ENOBUFS } from "../../io/errno.ts";
+import { decodeAddress, encodeAddress } from "../../io/socket/address.ts";
 import * as abi from "../../native/layout.ts";
 import type { SimulatedKernel } from "./kernel.ts";
 import { BLOCKED } from "./open-file.ts";

@@ -1,6 +1,7 @@
 /** What the operations do in a simulated kernel, by opcode: one attempt of each. */
-import { type Address, decodeAddress } from "../../io/address.ts";
+
 import { EBADF, EFAULT, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOSPC } from "../../io/errno.ts";
+import { type Address, decodeAddress } from "../../io/socket/address.ts";
 import * as abi from "../../native/layout.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import { type Inode, RegularFile } from "./files.ts";

@@ -1,7 +1,8 @@
 /** A ring in ordinary memory with a simulated kernel behind it, and the few system calls beside the ring. */
-import { encodeAddress } from "../../io/address.ts";
+
+import type { UringSystem } from "../../io/driver/uring-driver.ts";
 import { EAGAIN, EBADF, EBUSY, EINTR, EINVAL, ENOMEM } from "../../io/errno.ts";
-import type { UringSystem } from "../../io/uring-driver.ts";
+import { encodeAddress } from "../../io/socket/address.ts";
 import type { NativeRing } from "../../native/binding.ts";
 import * as abi from "../../native/layout.ts";
 import type { SharedView } from "../../native/native-types.ts";

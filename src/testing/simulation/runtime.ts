@@ -3,8 +3,8 @@
  * with the real ones. A run is the same every time, and as bad as the faults it was given.
  */
 import type { Body } from "../../coordinator/operation.ts";
+import { UringDriver } from "../../io/driver/uring-driver.ts";
 import { type IoStatistics, ioOf, ioStatistics } from "../../io/io.ts";
-import { UringDriver } from "../../io/uring-driver.ts";
 import { checkQuiescent } from "../checks.ts";
 import { violated } from "../leaks.ts";
 import { type VirtualOptions, VirtualRuntime } from "../virtual.ts";

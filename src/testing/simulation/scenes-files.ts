@@ -1,13 +1,13 @@
 /** Scenes of random programs: files, and datagrams. */
 import { op } from "../../coordinator/operation.ts";
-import { spawn } from "../../coordinator/spawn.ts";
-import type { AddressLike } from "../../io/address.ts";
-import { close } from "../../io/close.ts";
-import { type Datagram, openDatagram } from "../../io/datagram.ts";
+import { spawn } from "../../coordinator/task/spawn.ts";
+import { close } from "../../io/descriptor/close.ts";
+import { open } from "../../io/file/open.ts";
 import { writeFileAtomic } from "../../io/file/write-file.ts";
-import { open } from "../../io/open.ts";
-import { read } from "../../io/read.ts";
-import { writeAll } from "../../io/write.ts";
+import type { AddressLike } from "../../io/socket/address.ts";
+import { type Datagram, openDatagram } from "../../io/socket/datagram.ts";
+import { read } from "../../io/stream/read.ts";
+import { writeAll } from "../../io/stream/write.ts";
 import { MailModel } from "./mail-model.ts";
 import { killLater, type Scene, type Stage, several, together, tolerant } from "./stage.ts";
 

@@ -1,22 +1,23 @@
 /** Scenes of random programs: streams, connections, servers. */
-import { all } from "../../coordinator/combine.ts";
+
 import { DeadlineError } from "../../coordinator/errors.ts";
-import { type Group, group } from "../../coordinator/group.ts";
+import { all } from "../../coordinator/group/combine.ts";
+import { type Group, group } from "../../coordinator/group/group.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
-import { defer, spawn } from "../../coordinator/spawn.ts";
-import { accept } from "../../io/accept.ts";
-import { BufferRing } from "../../io/buffer-ring.ts";
-import { close } from "../../io/close.ts";
-import type { Descriptor } from "../../io/descriptor.ts";
+import { defer, spawn } from "../../coordinator/task/spawn.ts";
+import { close } from "../../io/descriptor/close.ts";
+import type { Descriptor } from "../../io/descriptor/descriptor.ts";
 import { openPipe } from "../../io/file/pipe.ts";
-import { connect, listen } from "../../io/net.ts";
-import { read } from "../../io/read.ts";
-import { Receiver } from "../../io/receiver.ts";
-import { recv } from "../../io/recv.ts";
-import { sendAll } from "../../io/send.ts";
-import { serve } from "../../io/serve.ts";
-import type { Socket } from "../../io/stream-socket.ts";
-import { writeAll } from "../../io/write.ts";
+import { BufferRing } from "../../io/memory/buffer-ring.ts";
+import { accept } from "../../io/socket/accept.ts";
+import { connect, listen } from "../../io/socket/net.ts";
+import { Receiver } from "../../io/socket/receiver.ts";
+import { recv } from "../../io/socket/recv.ts";
+import { sendAll } from "../../io/socket/send.ts";
+import { serve } from "../../io/socket/serve.ts";
+import type { Socket } from "../../io/socket/stream-socket.ts";
+import { read } from "../../io/stream/read.ts";
+import { writeAll } from "../../io/stream/write.ts";
 import { select } from "../../sync/select.ts";
 import { sleep } from "../../time/sleep.ts";
 import {

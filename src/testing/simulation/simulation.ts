@@ -4,9 +4,9 @@
  * more, and the program is killed: it must come to its end, in 60 seconds of virtual time.
  */
 
-import { dumpTree } from "../../coordinator/dump.ts";
+import { dumpTree } from "../../coordinator/diagnosis/dump.ts";
 import type { Body } from "../../coordinator/operation.ts";
-import type { Task } from "../../coordinator/task.ts";
+import type { Task } from "../../coordinator/task/task.ts";
 import { checkTree } from "../checks.ts";
 import { violated } from "../leaks.ts";
 import { runSeeds, type SeedsOptions } from "../seeds.ts";

@@ -2,8 +2,9 @@
  * Sockets of a simulated kernel: streams with bounded buffers, listeners with a backlog, datagrams that keep
  * their boundaries. The network is this machine, and delivers everything in order.
  */
-import { type Address, familyOf, formatAddress } from "../../io/address.ts";
+
 import { ECONNRESET, EINVAL, ENOENT, EPIPE } from "../../io/errno.ts";
+import { type Address, familyOf, formatAddress } from "../../io/socket/address.ts";
 import * as abi from "../../native/layout.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import { BLOCKED, OpenFile } from "./open-file.ts";

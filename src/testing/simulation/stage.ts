@@ -1,15 +1,15 @@
 /** What the scenes of a random program are made with: connections, senders, and readers that are killed. */
-import { allSettled } from "../../coordinator/combine.ts";
+import { allSettled } from "../../coordinator/group/combine.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
-import { spawn } from "../../coordinator/spawn.ts";
-import { accept } from "../../io/accept.ts";
-import type { Descriptor } from "../../io/descriptor.ts";
+import { spawn } from "../../coordinator/task/spawn.ts";
+import type { Descriptor } from "../../io/descriptor/descriptor.ts";
 import { IoError } from "../../io/errno.ts";
-import { allocate, type Bytes } from "../../io/memory.ts";
-import { connect, listen } from "../../io/net.ts";
-import { sendAll } from "../../io/send.ts";
-import { shutdown } from "../../io/shutdown.ts";
-import type { Socket } from "../../io/stream-socket.ts";
+import { allocate, type Bytes } from "../../io/memory/memory.ts";
+import { accept } from "../../io/socket/accept.ts";
+import { connect, listen } from "../../io/socket/net.ts";
+import { sendAll } from "../../io/socket/send.ts";
+import { shutdown } from "../../io/socket/shutdown.ts";
+import type { Socket } from "../../io/socket/stream-socket.ts";
 import { sleep } from "../../time/sleep.ts";
 import type { Dice } from "./dice.ts";
 import type { Simulation } from "./simulation.ts";

@@ -1,5 +1,5 @@
 /** What must come out of a stream: every byte tells its place, so one that is lost, doubled or moved is noticed. */
-import type { Descriptor } from "../../io/descriptor.ts";
+import type { Descriptor } from "../../io/descriptor/descriptor.ts";
 import { PipeReader } from "./pipes.ts";
 import type { Simulation } from "./simulation.ts";
 import { StreamSocket } from "./sockets.ts";

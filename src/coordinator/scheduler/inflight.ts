@@ -1,0 +1,14 @@
+import type { Embedded } from "../embedded-list.ts";
+
+/**
+ * An operation a task has started that a driver still works on: the task may not end before it does, since
+ * memory of the task may still be written to. At the task's end it is abandoned and waited for.
+ * Source: seeds C-167, X-30.
+ */
+export interface Inflight extends Embedded {
+  /**
+   * @internal Nobody will look at the result: asks the driver to stop, and whatever it may still produce is
+   * given back. The completion takes it off the task's list. Idempotent.
+   */
+  abandon(): void;
+}

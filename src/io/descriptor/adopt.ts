@@ -1,0 +1,56 @@
+/** Taking over descriptor numbers from elsewhere: from a setup form's result, or from another library. */
+import { UsageError } from "../../coordinator/errors.ts";
+import { SO_TYPE, SOCK_STREAM, SOL_SOCKET } from "../../native/layout.ts";
+import { File } from "../file/file.ts";
+import { currentIo, type Io } from "../io.ts";
+import { Socket } from "../socket/stream-socket.ts";
+
+/**
+ * A file of a descriptor number. From now on it is closed here, and must not be closed elsewhere.
+ *
+ * @throws {UsageError} `COOP_DESCRIPTOR` when it is no open descriptor.
+ */
+export function adoptFile(number: number): File {
+  return new File(checked(number), number);
+}
+
+/**
+ * A file of a descriptor number that stays somebody else's: closing it ends what is in flight on it, and
+ * leaves the number open. For standard input and output, and descriptors of other libraries.
+ *
+ * @throws {UsageError} `COOP_DESCRIPTOR` when it is no open descriptor.
+ * @example const input = borrowFile(0);
+ */
+export function borrowFile(number: number): File {
+  const file = new File(checked(number), number);
+  file.borrowed = true;
+  file.io.driver.disown(number);
+  return file;
+}
+
+/** Likewise a socket. */
+export function adoptSocket(number: number): Socket {
+  const io = checked(number);
+  const adopted = new Socket(io, number);
+  const type = new Int32Array(1);
+  const known = io.driver.getSocketOption(number, SOL_SOCKET, SO_TYPE, new Uint8Array(type.buffer)) >= 0;
+  if (known && type[0] !== SOCK_STREAM) adopted.exclusive = false;
+  return adopted;
+}
+
+function checked(number: number): Io {
+  const io = currentIo("adopt");
+  if (
+    !Number.isInteger(number) ||
+    number < 0 ||
+    number > 0x7fff_ffff ||
+    !io.driver.validDescriptor(number) ||
+    io.owns(number)
+  ) {
+    throw new UsageError(
+      "COOP_DESCRIPTOR",
+      `${String(number)} is not an open descriptor that can be taken over`,
+    );
+  }
+  return io;
+}

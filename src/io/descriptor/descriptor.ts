@@ -1,0 +1,255 @@
+/**
+ * An open file or socket.
+ *
+ * ```
+ *   OPEN ──close / dispose──▶ CLOSING ──last operation done, CLOSE done──▶ CLOSED
+ *    │                           no longer admitted from here: operations
+ *    └──────────release (the number goes to the caller, nothing is closed)──▶ CLOSED
+ * ```
+ *
+ * close(2) does not end an operation in flight, and a number may be reused the moment it is free; so closing
+ * first cancels by descriptor, waits for every completion, and only then closes.
+ * Source: seeds C-190; conformance R01 … R04; io_uring_cancelation(7).
+ */
+import { Embedded } from "../../coordinator/embedded-list.ts";
+import { BusyError, ClosedError, UsageError } from "../../coordinator/errors.ts";
+import { Listener } from "../../coordinator/listener.ts";
+import { Signal } from "../../coordinator/signal.ts";
+import { CANCEL_ALL, CANCEL_FD, OP_ASYNC_CANCEL, OP_CLOSE } from "../../native/layout.ts";
+import type { IoErrorDetails } from "../errno.ts";
+import type { Handle } from "../handle.ts";
+import type { Io } from "../io.ts";
+import { Kind } from "../io-operation.ts";
+import type { Kept } from "../socket/message.ts";
+
+export type DescriptorKind = "file" | "directory" | "socket";
+
+/** @internal In `brokenAt`: nothing more is sent because that was asked for. */
+export const SENDING_ENDED = -2;
+
+/** @internal */
+export interface Dependent {
+  descriptorClosing(): void;
+}
+
+export class Descriptor extends Embedded {
+  readonly kind: DescriptorKind;
+  /** @internal */ readonly io: Io;
+  /** @internal The number, -1 once it is closed or released. */
+  number: number;
+  /** @internal Operations in flight on it. */
+  inflight = 0;
+  /** @internal Notified when it is closed; null while it is open. */
+  closing: Signal | null = null;
+  /** @internal -errno of the close, 0 when it was good. */
+  closeResult = 0;
+  /** @internal -errno of a sync that has lost data: it stays. */
+  syncError = 0;
+  /** @internal Never closed by us: somebody else's, such as standard input. */
+  borrowed = false;
+  /** @internal What messages say about it: a path, an address. */
+  details: IoErrorDetails | undefined;
+  /** @internal Operations in flight that take bytes from it and give them to another descriptor. */
+  feeding: Set<Handle> | null = null;
+  /** @internal What stands on it and has to know when it begins to close. */
+  dependents: Set<Dependent> | null = null;
+  /** @internal Bytes a killed reader has received: the next reader gets them first. */
+  unread: Uint8Array | null = null;
+  /** @internal Datagrams that a killed receiver has got, for a datagram socket. */
+  datagrams: Kept[] | null = null;
+  /** @internal The last completion said that the socket has more to read. */
+  hasMore = true;
+  /**
+   * @internal Bytes of a killed `sendAll` or `writeAll` that went out: the stream ends in the middle of
+   * something. {@link SENDING_ENDED} after a shutdown, -1 while it is whole.
+   */
+  brokenAt = -1;
+  /** @internal A stream: two readers would each get pieces, two writers would mix theirs. One of each at a time. */
+  exclusive = false;
+  /** @internal The operation that reads from the stream, or writes to it, where that is exclusive. */
+  reader: Handle | null = null;
+  /** @internal */ writer: Handle | null = null;
+  /** @internal -errno that has ended reading for good; the kernel tells it once, and then only that there is an end. */
+  readError = 0;
+  /** @internal -errno with which a send has lost the connection: the kernel may have told that send only. */
+  lost = 0;
+
+  /** @internal Descriptors are made by operations, or by `adoptFile` and `adoptSocket`. */
+  constructor(io: Io, number: number, kind: DescriptorKind, details?: IoErrorDetails) {
+    super();
+    this.io = io;
+    this.number = number;
+    this.kind = kind;
+    this.details = details;
+    io.descriptors.push(this);
+    io.driver.own(number);
+  }
+
+  /** The descriptor number, -1 once it is closed or released. It stays ours: never close it elsewhere. */
+  get fd(): number {
+    return this.number;
+  }
+
+  get closed(): boolean {
+    return this.closing !== null || this.number === -1;
+  }
+
+  get label(): string {
+    const { details } = this;
+    const name =
+      details?.path ?? (details?.address === undefined ? "" : `${details.address}:${details.port}`);
+    return `${this.kind} ${this.number}${name === "" ? "" : ` (${name})`}`;
+  }
+
+  /** Gives the number to the caller and forgets it. Nothing may be in flight on it. */
+  release(): number {
+    this.checkOpen("release");
+    if (this.inflight > 0) {
+      throw new UsageError("COOP_DESCRIPTOR", `${this.label} has operations in flight; wait for them first`);
+    }
+    const { number } = this;
+    this.forget();
+    return number;
+  }
+
+  /** Cancels what is in flight and closes, in the background: nobody waits. Harmless when it is closed. */
+  [Symbol.dispose](): void {
+    this.startClosing();
+  }
+
+  /** Cancels what is in flight, closes, and waits outside of the tree until it is closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.startClosing();
+    if (!closed.signaled) await new Promise<void>((resolve) => closed.waiters.push(new Listener(resolve)));
+  }
+
+  /** @internal */
+  checkOpen(operation: string): void {
+    if (this.closing === null && this.number !== -1) return;
+    throw new ClosedError(`${operation}: ${this.label} is closed`);
+  }
+
+  /** @internal Throws unless an operation of `io` may use it now. */
+  checkUsable(io: Io, operation: string): void {
+    this.checkOpen(operation);
+    if (this.io === io) return;
+    throw new UsageError(
+      "COOP_OTHER_COOPERATOR",
+      `${operation}: ${this.label} belongs to another program; release() it there and adopt it here`,
+    );
+  }
+
+  /** @internal The error of a second reader, or writer. */
+  busy(operation: string, what: "reader" | "writer"): BusyError {
+    return new BusyError(
+      `${operation}: ${this.label} has a ${what} already; a stream has one at a time, let one task do it or use a Mutex`,
+    );
+  }
+
+  /** @internal Throws when a killed writer has left the stream in the middle of a message, or it was shut down. */
+  checkWritable(operation: string): void {
+    this.checkOpen(operation);
+    if (this.brokenAt === -1) return;
+    if (this.brokenAt === SENDING_ENDED) {
+      throw new ClosedError(`${operation}: sending on ${this.label} was ended by a shutdown`);
+    }
+    throw new ClosedError(
+      `${operation}: ${this.label} is broken, a writer was cut short after ${this.brokenAt} bytes of its message`,
+    );
+  }
+
+  /**
+   * @internal Takes over bytes that were received for nobody.
+   *
+   * @param back They had been taken from what is kept: they go in front of the rest of it.
+   */
+  keepUnread(bytes: Uint8Array, back = false): void {
+    if (this.closing !== null) return;
+    const { unread } = this;
+    const before = unread === null || back ? 0 : unread.length;
+    const kept = new Uint8Array((unread?.length ?? 0) + bytes.length);
+    if (unread !== null) kept.set(unread, back ? bytes.length : 0);
+    kept.set(bytes, before);
+    this.unread = kept;
+  }
+
+  /** @internal Copies kept bytes to `into`; 0 when there are none. */
+  takeUnread(into: Uint8Array): number {
+    const { unread } = this;
+    if (unread === null) return 0;
+    const count = Math.min(unread.length, into.length);
+    into.set(unread.subarray(0, count));
+    this.unread = count === unread.length ? null : unread.slice(count);
+    return count;
+  }
+
+  /** @internal Starts to close unless that has happened. The signal tells when it is done. */
+  startClosing(): Signal {
+    if (this.closing !== null) return this.closing;
+    const closed = new Signal({ name: `close of ${this.label}` });
+    this.closing = closed;
+    this.unread = null;
+    this.datagrams = null;
+    if (this.dependents !== null) for (const dependent of [...this.dependents]) dependent.descriptorClosing();
+    if (this.number === -1) closed.notify();
+    else if (this.inflight === 0) this.quiet();
+    else {
+      // The kernel finds an operation by the descriptor it writes to only.
+      if (this.feeding !== null) for (const handle of this.feeding) handle.cancel();
+      background(this.io, OP_ASYNC_CANCEL, this.number, CANCEL_FD | CANCEL_ALL, null);
+    }
+    return closed;
+  }
+
+  /** @internal Nothing is in flight any more. */
+  quiet(): void {
+    const { number } = this;
+    if (this.borrowed) {
+      this.forget();
+      this.closing!.notify();
+      return;
+    }
+    background(this.io, OP_CLOSE, number, 0, (result) => {
+      // Whatever close(2) says, the number is free: it is never closed again.
+      this.closeResult = result;
+      this.closing!.notify();
+    });
+    this.forget();
+  }
+
+  /** @internal */
+  addDependent(dependent: Dependent): void {
+    this.dependents ??= new Set();
+    this.dependents.add(dependent);
+  }
+
+  private forget(): void {
+    this.io.driver.disown(this.number);
+    this.number = -1;
+    this.list?.remove(this);
+  }
+}
+
+const BACKGROUND = new Kind<unknown>({ syscall: "close", setup: () => 0, convert() {} });
+
+/** An operation that belongs to no task. */
+function background(
+  io: Io,
+  opcode: number,
+  fd: number,
+  opFlags: number,
+  done: ((result: number) => void) | null,
+): void {
+  const handle = io.take();
+  handle.prepare(io, BACKGROUND, null, undefined);
+  io.driver.submit(handle, opcode, fd, 0, 0, 0, opFlags, 0, 0);
+  handle.startedInBackground(done);
+  io.driver.onQueued?.();
+}
+
+/** @internal Closes a descriptor that was opened for a task that is gone. */
+export function closeOrphan(io: Io, number: number): void {
+  // Before the close: afterwards the number may be somebody else's.
+  io.driver.disown(number);
+  background(io, OP_CLOSE, number, 0, null);
+}

@@ -1,0 +1,36 @@
+/** accept(2). */
+import type { Operation } from "../../coordinator/operation.ts";
+import { OP_ACCEPT, SOCK_CLOEXEC } from "../../native/layout.ts";
+import { closeOrphan, type Descriptor } from "../descriptor/descriptor.ts";
+import type { Handle, IoOptions } from "../handle.ts";
+import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
+import { Socket } from "./stream-socket.ts";
+
+/**
+ * Queues an accept. The result is the connection's number, for `adoptSocket`. When the task ends
+ * first, a connection that arrives is closed.
+ *
+ * @see {@link accept} to wait. accept(2).
+ */
+export function setupAccept(handle: Handle, listener: Descriptor, options?: IoOptions): void {
+  new IoOperation(ACCEPT, listener, null, 0, null, options).setUp(handle);
+}
+
+/**
+ * Waits for a connection. One that arrives after the task was killed is closed.
+ *
+ * @throws {IoError} what accept(2) says: `EMFILE`, `ECONNABORTED`, …
+ */
+export function accept(listener: Descriptor, options?: IoOptions): Operation<Socket> {
+  return new IoOperation(ACCEPT, listener, null, 0, null, options);
+}
+
+const ACCEPT: Kind<Socket> = new Kind({
+  syscall: "accept",
+  setup(io, handle, operation) {
+    io.driver.submit(handle, OP_ACCEPT, operation.descriptor!.number, 0, 0, 0, SOCK_CLOEXEC, 0, 0);
+    return QUEUED;
+  },
+  convert: (result, _operation, io) => new Socket(io, result),
+  reclaim: closeOrphan,
+});

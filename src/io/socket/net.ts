@@ -1,0 +1,138 @@
+/** Listening and connecting in one step, from the operations of this folder. */
+import { type Operation, op } from "../../coordinator/operation.ts";
+import { timeout } from "../../time/timeout.ts";
+import {
+  type Address,
+  type AddressLike,
+  addressDetails,
+  type InetAddress,
+  parseAddress,
+  parseTarget,
+  type TargetLike,
+} from "./address.ts";
+import { bind } from "./bind.ts";
+import { connectSocket } from "./connect.ts";
+import { dial } from "./dial.ts";
+import { BACKLOG_DEFAULT, listenSocket } from "./listen.ts";
+import { Listener } from "./listener.ts";
+import { interleave, lookup } from "./lookup.ts";
+import { socket } from "./socket.ts";
+import type { Socket } from "./stream-socket.ts";
+
+export interface ListenOptions {
+  /** Connections the system completes before they are accepted. Default 511; it has a limit of its own. */
+  readonly backlog?: number;
+  /** Several listeners may share the address (SO_REUSEPORT). Default false. */
+  readonly reusePort?: boolean;
+  /** Accepted sockets send small messages at once (TCP_NODELAY). Default true. */
+  readonly noDelay?: boolean;
+  /** An IPv6 address takes IPv6 connections only. Default: what the system does, mostly both. */
+  readonly v6Only?: boolean;
+}
+
+/**
+ * A listening socket: made, bound, and ready for `accept`. A server that was killed a moment ago may still
+ * hold the address (`EADDRINUSE`) for some milliseconds.
+ *
+ * @throws {IoError} with the address: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, …
+ * @example using listener = yield* listen({ port: 8080 });
+ */
+export const listen: (
+  address: AddressLike | (AddressLike & ListenOptions),
+  options?: ListenOptions,
+) => Operation<Listener> = op(function* listen(address: AddressLike, more?: ListenOptions) {
+  const parsed = parseAddress(address);
+  const options: ListenOptions = more ?? (typeof address === "object" ? (address as ListenOptions) : {});
+  const made = yield* socket(parsed.family);
+  let ready = false;
+  try {
+    if (parsed.family !== "unix") {
+      made.setOption("reuseAddress", true);
+      if (own(options, "noDelay") !== false) made.setOption("noDelay", true);
+    }
+    if (own(options, "reusePort") === true) made.setOption("reusePort", true);
+    const v6Only = own(options, "v6Only");
+    if (parsed.family === "ipv6" && v6Only !== undefined) made.setOption("v6Only", v6Only);
+    yield* bind(made, parsed);
+    yield* listenSocket(made, own(options, "backlog") ?? BACKLOG_DEFAULT);
+    const listener = new Listener(made.io, made.release());
+    ready = true;
+    listener.details = addressDetails(listener.localAddress ?? parsed);
+    return listener;
+  } finally {
+    if (!ready) made[Symbol.dispose]();
+  }
+});
+
+/** What somebody put on Object.prototype does not count. */
+function own<Key extends keyof ListenOptions>(
+  options: ListenOptions,
+  key: Key,
+): ListenOptions[Key] | undefined {
+  return Object.hasOwn(options, key) ? options[key] : undefined;
+}
+
+export interface ConnectOptions {
+  /** Gives up after this long, the look-up of the name included. */
+  readonly timeout?: number | string;
+  /** Small messages are sent at once (TCP_NODELAY). Default true. */
+  readonly noDelay?: boolean;
+  /** Time one address of a host has before the next is tried beside it. Default 250 milliseconds. */
+  readonly attemptDelay?: number | string;
+}
+
+/** The recommended delay of RFC 8305. */
+const ATTEMPT_DELAY = "250 millis";
+
+/**
+ * A connected socket. A host name is looked up, and its addresses are tried with a little time between them:
+ * the first connection that succeeds is the one.
+ *
+ * @throws {IoError} with the address: `ECONNREFUSED`, `ENOTFOUND`, …; the first attempt's, the others on its
+ * `errors`. @throws {DeadlineError} when the time was up.
+ * @example using socket = yield* connect("example.org:80");
+ */
+export const connect: (target: TargetLike, options?: ConnectOptions) => Operation<Socket> = op(
+  function* connect(target: TargetLike, options?: ConnectOptions) {
+    const parsed = parseTarget(target);
+    if (parsed.family !== "name") return yield* connectOne(parsed, options);
+    const toName = connectToName(parsed.host, parsed.port, options);
+    return yield* options?.timeout === undefined ? toName : timeout(options.timeout, toName);
+  },
+);
+
+const connectToName = op(function* connect(host: string, port: number, options?: ConnectOptions) {
+  const addresses: readonly InetAddress[] =
+    host === "localhost" ? loopback(port) : interleave(yield* lookup(host, port));
+  const each = { noDelay: options?.noDelay !== false };
+  return yield* dial(
+    addresses,
+    (address) => connectOne(address, each),
+    options?.attemptDelay ?? ATTEMPT_DELAY,
+  );
+});
+
+/** Nobody has to be asked (RFC 6761, section 6.3). */
+function loopback(port: number): InetAddress[] {
+  return [
+    { family: "ipv4", host: "127.0.0.1", port },
+    { family: "ipv6", host: "::1", port },
+  ];
+}
+
+const connectOne = op(function* connect(address: Address, options?: ConnectOptions) {
+  const made = yield* socket(address.family);
+  let ready = false;
+  try {
+    if (address.family !== "unix" && options?.noDelay !== false) made.setOption("noDelay", true);
+    yield* connectSocket(
+      made,
+      address,
+      options?.timeout === undefined ? undefined : { timeout: options.timeout },
+    );
+    ready = true;
+    return made;
+  } finally {
+    if (!ready) made[Symbol.dispose]();
+  }
+});

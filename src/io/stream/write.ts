@@ -1,0 +1,112 @@
+/** pwrite(2), write(2): bytes to a file. */
+import type { Operation } from "../../coordinator/operation.ts";
+import { OP_WRITE, OP_WRITE_FIXED } from "../../native/layout.ts";
+import type { Descriptor } from "../descriptor/descriptor.ts";
+import type { Handle, IoOptions } from "../handle.ts";
+import type { Io } from "../io.ts";
+import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
+import { ioprioOf } from "../io-priority.ts";
+import { type Bytes, COPY_IN_MAX, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
+import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
+
+/** Without a position: where the last one ended, or the end for an appending file, whatever the position. */
+export interface WriteOptions extends IoOptions, PositionOptions {}
+
+/**
+ * Queues a write and returns at once; its completion releases the handle's coordinator. The result is the
+ * count, which may be short. `bytes` are held, and must not change, until then.
+ *
+ * @throws {BusyError} when `handle` is pending. @throws {ClosedError} when `file` is closed.
+ * @see {@link write} and {@link writeAll} to wait. pwrite(2).
+ */
+export function setupWrite(handle: Handle, file: Descriptor, bytes: Bytes, options?: WriteOptions): void {
+  writeOperation(WRITE, "write", file, bytes, options).setUp(handle);
+}
+
+/** Writes and gives the count. A write that has begun is not undone by a kill. */
+export function write(file: Descriptor, bytes: Bytes, options?: WriteOptions): Operation<number> {
+  return writeOperation(WRITE, "write", file, bytes, options);
+}
+
+/**
+ * Writes all of `bytes`. When it is cut short in the middle of a stream (no `position`), the descriptor is
+ * broken for further writes; with a position the same bytes can simply be written again.
+ */
+export function writeAll(file: Descriptor, bytes: Bytes, options?: WriteOptions): Operation<void> {
+  return writeOperation(WRITE_ALL, "writeAll", file, bytes, options);
+}
+
+function writeOperation<A>(
+  kind: Kind<A>,
+  what: string,
+  file: Descriptor,
+  bytes: Bytes,
+  options: WriteOptions | undefined,
+): IoOperation<A> {
+  let position = positionOf(options);
+  checkBytes(bytes, what);
+  // Where the rest begins has to be exact as well.
+  const several = (kind as unknown) === WRITE_ALL;
+  if (several && typeof position === "number" && position > Number.MAX_SAFE_INTEGER - bytes.byteLength) {
+    position = BigInt(position);
+  }
+  if (typeof position === "number") return new IoOperation(kind, file, bytes, position, null, options);
+  return new IoOperation(kind, file, bytes, WIDE, position, options);
+}
+
+const WRITE: Kind<number> = new Kind({
+  syscall: "write",
+  setup: (io, handle, operation) => queueWrite(io, handle, operation, operation.bytes!, operation.number),
+  convert: (result) => result,
+});
+
+const WRITE_ALL: Kind<void> = new Kind<void>({
+  syscall: "write",
+  setup(io, handle, operation) {
+    const { bytes, sent, number } = operation;
+    if (sent === 0) operation.total = bytes!.byteLength;
+    const rest = sent === 0 ? bytes! : bytes!.subarray(sent);
+    const position = number < 0 ? number : number + sent;
+    const result = queueWrite(io, handle, operation, rest, position);
+    if (result === QUEUED) handle.continueWith(operation as IoOperation<unknown>);
+    return result;
+  },
+  convert() {},
+  cutShort(operation, sent) {
+    if (operation.number === CURRENT) operation.descriptor!.brokenAt = sent;
+  },
+});
+
+function queueWrite(
+  io: Io,
+  handle: Handle,
+  operation: Pick<IoOperation<unknown>, "descriptor" | "argument" | "sent">,
+  bytes: Bytes,
+  position: number,
+): number {
+  const file = operation.descriptor!;
+  if (file.writer !== null && file.writer !== handle && position === CURRENT) {
+    throw file.busy("write", "writer");
+  }
+  if (file.brokenAt !== -1) file.checkWritable("write");
+  if (bytes.byteLength === 0) return countOfNone(bytes, "write");
+  const part = file.exclusive ? roundOf(io.driver.memory, bytes, COPY_IN_MAX) : bytes;
+  const address = handle.pin(part, true);
+  const fixed = io.fixedBuffer(bytes);
+  if (fixed !== -1) handle.bufferIndex = fixed;
+  const opcode = fixed === -1 ? OP_WRITE : OP_WRITE_FIXED;
+  io.driver.submit(
+    handle,
+    opcode,
+    file.number,
+    address,
+    part.byteLength,
+    position,
+    0,
+    ioprioOf(handle.urgency),
+    0,
+  );
+  if (file.exclusive && position === CURRENT) file.writer = handle;
+  if (position === WIDE) setWidePosition(io, (operation.argument as bigint) + BigInt(operation.sent));
+  return QUEUED;
+}
