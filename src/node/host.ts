@@ -168,7 +168,7 @@ export class NodeHost implements Host, Alarm {
       descriptor.inflight = 0;
       descriptor.closing = null;
       const { borrowed } = descriptor;
-      const number = descriptor.release();
+      const number = descriptor.surrender();
       // Others have last words to say on standard output and error.
       if (!borrowed && number > 2) driver.closeNow(number);
     }

@@ -205,7 +205,7 @@ describe("T02 simulated", () => {
         yield* submitted();
         pending = false;
         yield* stop(reader);
-        expect(socket.datagrams).toHaveLength(1);
+        expect(socket.inbox.length).toBe(1);
         const before = driver.log.length;
         expect(yield* socket.receive(Buffer.alloc(8))).toMatchObject({ count: 0 });
         expect(driver.log.length).toBe(before);

@@ -546,7 +546,7 @@ describe("pipes and splices", () => {
       expect(yield* failureOf(() => splice(pipe.reader, near, { length: 1 }))).toMatchObject(busy);
       yield* stop(reading);
       // What was received for nobody comes first, and the kernel does not have it.
-      pipe.reader.keepUnread(Buffer.from("kept"));
+      pipe.reader.inbox.keep(Buffer.from("kept"));
       expect(yield* failureOf(() => splice(pipe.reader, near, { length: 1 }))).toMatchObject({
         code: "COOP_UNREAD",
       });

@@ -285,15 +285,15 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a reset that only a send was told of looks like the end",
-    file: "io/socket/recv.ts",
-    from: "if (socket.lost !== 0) socket.readError = socket.lost;\n  return socket.lost;",
+    file: "io/descriptor/inbox.ts",
+    from: "if (this.lost !== 0) this.ending = this.lost;\n    return this.lost;",
     to: "return 0;",
     tests: SIMULATED,
   },
   {
     name: "a datagram that comes after the kill is lost",
     file: "io/socket/message.ts",
-    from: "socket.datagrams.push({ bytes: Uint8Array.from(bytes.subarray(0, count)), from, truncated });",
+    from: "socket.inbox.keepMessage(bytes.subarray(0, count), envelope.from, envelope.truncated);",
     to: "",
     tests: SIMULATED,
   },

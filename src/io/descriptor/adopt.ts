@@ -34,7 +34,7 @@ export function adoptSocket(number: number): Socket {
   const adopted = new Socket(io, number);
   const type = new Int32Array(1);
   const known = io.driver.getSocketOption(number, SOL_SOCKET, SO_TYPE, new Uint8Array(type.buffer)) >= 0;
-  if (known && type[0] !== SOCK_STREAM) adopted.exclusive = false;
+  if (known && type[0] !== SOCK_STREAM) adopted.holdMessages();
   return adopted;
 }
 

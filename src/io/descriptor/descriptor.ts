@@ -16,11 +16,11 @@ import { BusyError, ClosedError, UsageError } from "../../coordinator/errors.ts"
 import { Listener } from "../../coordinator/listener.ts";
 import { Signal } from "../../coordinator/signal.ts";
 import { CANCEL_ALL, CANCEL_FD, OP_ASYNC_CANCEL, OP_CLOSE } from "../../native/layout.ts";
-import type { IoErrorDetails } from "../errno.ts";
+import { IoError, type IoErrorDetails } from "../errno.ts";
 import type { Handle } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { Kind } from "../io-operation.ts";
-import type { Kept } from "../socket/message.ts";
+import { Inbox } from "./inbox.ts";
 
 export type DescriptorKind = "file" | "directory" | "socket";
 
@@ -53,10 +53,8 @@ export class Descriptor extends Embedded {
   feeding: Set<Handle> | null = null;
   /** @internal What stands on it and has to know when it begins to close. */
   dependents: Set<Dependent> | null = null;
-  /** @internal Bytes a killed reader has received: the next reader gets them first. */
-  unread: Uint8Array | null = null;
-  /** @internal Datagrams that a killed receiver has got, for a datagram socket. */
-  datagrams: Kept[] | null = null;
+  /** @internal What has come for whoever reads next. */
+  readonly inbox: Inbox = new Inbox();
   /** @internal The last completion said that the socket has more to read. */
   hasMore = true;
   /**
@@ -66,13 +64,12 @@ export class Descriptor extends Embedded {
   brokenAt = -1;
   /** @internal A stream: two readers would each get pieces, two writers would mix theirs. One of each at a time. */
   exclusive = false;
-  /** @internal The operation that reads from the stream, or writes to it, where that is exclusive. */
-  reader: Handle | null = null;
-  /** @internal */ writer: Handle | null = null;
-  /** @internal -errno that has ended reading for good; the kernel tells it once, and then only that there is an end. */
-  readError = 0;
-  /** @internal -errno with which a send has lost the connection: the kernel may have told that send only. */
-  lost = 0;
+  /**
+   * @internal What reads from the stream, or writes to it, where that is exclusive: an operation in flight, or
+   * something that does so in several. Only that one sets it back.
+   */
+  reader: object | null = null;
+  /** @internal */ writer: object | null = null;
 
   /** @internal Descriptors are made by operations, or by `adoptFile` and `adoptSocket`. */
   constructor(io: Io, number: number, kind: DescriptorKind, details?: IoErrorDetails) {
@@ -101,15 +98,43 @@ export class Descriptor extends Embedded {
     return `${this.kind} ${this.number}${name === "" ? "" : ` (${name})`}`;
   }
 
-  /** Gives the number to the caller and forgets it. Nothing may be in flight on it. */
+  /**
+   * Gives the number to the caller and forgets it.
+   *
+   * @throws {UsageError} `COOP_DESCRIPTOR` while something works on it; `COOP_UNREAD` when a killed reader has left
+   * something here, which nobody would find with the number: read it first, or close the descriptor.
+   */
   release(): number {
     this.checkOpen("release");
     if (this.inflight > 0) {
       throw new UsageError("COOP_DESCRIPTOR", `${this.label} has operations in flight; wait for them first`);
     }
+    if (this.reader !== null || this.writer !== null || (this.dependents?.size ?? 0) > 0) {
+      throw new UsageError(
+        "COOP_DESCRIPTOR",
+        `${this.label} is in use by a receiver, an acceptor or the like; end that first`,
+      );
+    }
+    this.checkRead("release");
+    return this.surrender();
+  }
+
+  /** @internal Likewise, whatever is left. */
+  surrender(): number {
     const { number } = this;
     this.forget();
     return number;
+  }
+
+  /** @internal Throws when what comes next is here, and not with the kernel. */
+  checkRead(what: string): void {
+    const { inbox } = this;
+    if (!inbox.waiting) return;
+    if (!inbox.filled) throw new IoError(inbox.error, what, this.details);
+    throw new UsageError(
+      "COOP_UNREAD",
+      `${what}: ${this.label} has ${inbox.bytes} bytes that a killed reader has received; read them first`,
+    );
   }
 
   /** Cancels what is in flight and closes, in the background: nobody waits. Harmless when it is closed. */
@@ -158,38 +183,12 @@ export class Descriptor extends Embedded {
     );
   }
 
-  /**
-   * @internal Takes over bytes that were received for nobody.
-   *
-   * @param back They had been taken from what is kept: they go in front of the rest of it.
-   */
-  keepUnread(bytes: Uint8Array, back = false): void {
-    if (this.closing !== null) return;
-    const { unread } = this;
-    const before = unread === null || back ? 0 : unread.length;
-    const kept = new Uint8Array((unread?.length ?? 0) + bytes.length);
-    if (unread !== null) kept.set(unread, back ? bytes.length : 0);
-    kept.set(bytes, before);
-    this.unread = kept;
-  }
-
-  /** @internal Copies kept bytes to `into`; 0 when there are none. */
-  takeUnread(into: Uint8Array): number {
-    const { unread } = this;
-    if (unread === null) return 0;
-    const count = Math.min(unread.length, into.length);
-    into.set(unread.subarray(0, count));
-    this.unread = count === unread.length ? null : unread.slice(count);
-    return count;
-  }
-
   /** @internal Starts to close unless that has happened. The signal tells when it is done. */
   startClosing(): Signal {
     if (this.closing !== null) return this.closing;
     const closed = new Signal({ name: `close of ${this.label}` });
     this.closing = closed;
-    this.unread = null;
-    this.datagrams = null;
+    this.inbox.close();
     if (this.dependents !== null) for (const dependent of [...this.dependents]) dependent.descriptorClosing();
     if (this.number === -1) closed.notify();
     else if (this.inflight === 0) this.quiet();

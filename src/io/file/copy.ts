@@ -157,8 +157,8 @@ const sendThroughPipe = op(function* sendThroughPipe(
   let cut = true;
   let touched = false;
   if (to.writer !== null) throw to.busy("sendFile", "writer");
-  // Stands on the stream from the first splice to the last, so that nobody writes in between. Never submitted.
-  const writer = new Handle();
+  // Stands on the stream from the first splice to the last, so that nobody writes in between.
+  const writer = {};
   if (to.exclusive) to.writer = writer;
   try {
     while (sent < length) {

@@ -60,10 +60,9 @@ function maskOf(options: PollOptions | undefined): number {
 const POLL: Kind<Readiness> = new Kind({
   syscall: "poll",
   setup(io, handle, operation) {
-    const { unread, datagrams } = operation.descriptor!;
+    const { inbox } = operation.descriptor!;
     // What a killed reader has received is not with the kernel any more.
-    const kept = unread !== null || (datagrams !== null && datagrams.length > 0);
-    if (kept && (operation.number & POLLIN) !== 0) return POLLIN;
+    if (inbox.waiting && (operation.number & POLLIN) !== 0) return POLLIN;
     io.driver.submit(handle, OP_POLL_ADD, operation.descriptor!.number, 0, 0, 0, operation.number, 0, 0);
     return QUEUED;
   },

@@ -39,7 +39,7 @@ export function splice(from: Descriptor, to: Descriptor, options: SpliceOptions)
 
 /** @internal Likewise, for one whose `writer` stands on `to` as the one that writes there. */
 export function spliceAs(
-  writer: Handle,
+  writer: object,
   from: Descriptor,
   to: Descriptor,
   options: SpliceOptions,
@@ -66,8 +66,8 @@ class Source {
   readonly fromPosition: number;
   readonly toPosition: number;
   readonly flags: number;
-  readonly writer: Handle | null;
-  constructor(from: Descriptor, options: SpliceOptions, writer: Handle | null) {
+  readonly writer: object | null;
+  constructor(from: Descriptor, options: SpliceOptions, writer: object | null) {
     this.from = from;
     this.fromPosition = placeOf(options.fromPosition);
     this.toPosition = placeOf(options.toPosition);
@@ -88,7 +88,7 @@ function spliceOperation(
   from: Descriptor,
   to: Descriptor,
   options: SpliceOptions,
-  writer: Handle | null = null,
+  writer: object | null = null,
 ): IoOperation<number> {
   if (!(from instanceof Descriptor))
     throw new UsageError("COOP_DESCRIPTOR", "splice takes two open descriptors");
@@ -157,11 +157,7 @@ const TEE: Kind<number> = new Kind({
 /** Nobody else may be reading from it, and what comes first has to be there for the kernel to take. */
 function checkSource(from: Descriptor, what: string): void {
   if (from.reader !== null) throw from.busy(what, "reader");
-  if (from.unread === null) return;
-  throw new UsageError(
-    "COOP_UNREAD",
-    `${what}: ${from.label} has ${from.unread.length} bytes that a killed reader has received; read them first`,
-  );
+  from.checkRead(what);
 }
 
 /** An operation whose source was closed says so, as one whose target was closed does. */

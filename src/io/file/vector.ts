@@ -11,11 +11,13 @@ import {
   OP_WRITEV,
 } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
+import type { Inbox } from "../descriptor/inbox.ts";
 import type { Handle } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { ioprioOf } from "../io-priority.ts";
 import { type Bytes, COPY, checkBytes, lengthOf, TRANSFER_MAX } from "../memory/memory.ts";
+import { noteReadError } from "../socket/recv.ts";
 import { CURRENT, positionOf } from "../stream/position.ts";
 import type { ReadOptions } from "../stream/read.ts";
 import type { WriteOptions } from "../stream/write.ts";
@@ -204,26 +206,35 @@ const READV: Kind<number> = new Kind({
     const { number: position } = operation;
     if (position === CURRENT && file.reader !== null) throw file.busy("readv", "reader");
     handle.streaming = position === CURRENT;
-    if (position === CURRENT && file.unread !== null) {
+    if (position === CURRENT && file.inbox.waiting && parts.length > 0) {
       handle.parts = parts;
-      return takeUnread(file, parts);
+      return takeKept(file.inbox, parts);
     }
     return queueParts(io, handle, file, parts, position, false);
   },
   convert: (result) => result,
+  failed(handle, result) {
+    if (handle.streaming) noteReadError(handle, result);
+  },
+  ended: (handle) => (handle.streaming ? handle.descriptor!.inbox.ended() : 0),
   // As for read: bytes of a stream go to the next reader.
   reclaim(_io, count, handle) {
     const { parts } = handle;
     if (!handle.streaming || parts === null) return;
     // Parts that were detached meanwhile have taken their bytes with them.
     const bytes = Buffer.concat(parts, Math.min(count, lengthOf(parts)));
-    if (bytes.length > 0) handle.descriptor!.keepUnread(bytes, handle.atOnce);
+    const { inbox } = handle.descriptor!;
+    if (handle.atOnce) inbox.putBack(bytes);
+    else inbox.keep(bytes);
   },
 });
 
-function takeUnread(file: Descriptor, parts: readonly Bytes[]): number {
+function takeKept(inbox: Inbox, parts: readonly Bytes[]): number {
+  if (!inbox.filled) return inbox.error;
   let count = 0;
-  for (const part of parts) count += file.takeUnread(part);
+  for (const part of parts) {
+    if (inbox.filled) count += inbox.take(part);
+  }
   return count;
 }
 

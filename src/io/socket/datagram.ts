@@ -1,6 +1,8 @@
 /** Datagram sockets: UDP, and unix sockets of that kind. Whole messages with the sender's address. */
 import { type Operation, op } from "../../coordinator/operation.ts";
+import type { IoErrorDetails } from "../errno.ts";
 import type { IoOptions } from "../handle.ts";
+import type { Io } from "../io.ts";
 import type { Bytes } from "../memory/memory.ts";
 import { type AddressLike, addressDetails, parseAddress } from "./address.ts";
 import { AnySocket } from "./any-socket.ts";
@@ -45,6 +47,12 @@ export const openDatagram: (address?: AddressLike | null, options?: DatagramOpti
 
 /** Several tasks may receive, and send: each datagram is one message, and goes to one of them. */
 export class Datagram extends AnySocket {
+  /** @internal */
+  constructor(io: Io, number: number, details?: IoErrorDetails) {
+    super(io, number, details);
+    this.inbox.messages = true;
+  }
+
   /** See {@link receiveFrom}. */
   receive(into: Bytes, options?: IoOptions): Operation<Received> {
     return receiveFrom(this, into, options);

@@ -18,6 +18,7 @@ import {
   OP_SENDMSG,
 } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
+import type { Kept } from "../descriptor/inbox.ts";
 import type { Handle, IoOptions, Shots } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
@@ -143,13 +144,6 @@ class Envelope implements Shots {
   }
 }
 
-/** A datagram that came for nobody; it waits for the next one who asks. */
-export interface Kept {
-  readonly bytes: Uint8Array;
-  readonly from: Address | null;
-  readonly truncated: boolean;
-}
-
 const IOV_AT = MSGHDR_SIZE;
 const NAME_AT = IOV_AT + IOVEC_SIZE;
 const MESSAGE_BYTES = NAME_AT + SOCKADDR_ROOM;
@@ -161,8 +155,8 @@ const RECEIVE: Kind<Received> = new Kind({
     const socket = operation.descriptor!;
     const envelope = operation.argument as Envelope;
     const into = operation.bytes!;
-    const kept = socket.datagrams === null ? undefined : socket.datagrams.shift();
-    if (kept !== undefined) {
+    const kept = socket.inbox.takeMessage();
+    if (kept !== null) {
       const count = Math.min(kept.bytes.length, into.length);
       into.set(kept.bytes.subarray(0, count));
       envelope.kept = kept;
@@ -181,17 +175,14 @@ const RECEIVE: Kind<Received> = new Kind({
   reclaim(_io, count, handle) {
     const envelope = handle.shots as Envelope;
     const socket = handle.descriptor!;
-    if (socket.closing !== null) return;
     if (handle.atOnce) {
-      socket.datagrams!.unshift(envelope.kept!);
+      socket.inbox.putBackMessage(envelope.kept!);
       return;
     }
     const bytes = handle.bytes!;
     // A buffer that was detached meanwhile has taken its bytes with it.
     if (bytes.byteLength < count) return;
-    const { from, truncated } = envelope;
-    socket.datagrams ??= [];
-    socket.datagrams.push({ bytes: Uint8Array.from(bytes.subarray(0, count)), from, truncated });
+    socket.inbox.keepMessage(bytes.subarray(0, count), envelope.from, envelope.truncated);
   },
 });
 

@@ -27,12 +27,12 @@ import {
 } from "../../native/layout.ts";
 import type { Dependent } from "../descriptor/descriptor.ts";
 import { ECANCELED, ENOBUFS, IoError } from "../errno.ts";
-import { Handle, type Shots } from "../handle.ts";
+import type { Handle, Shots } from "../handle.ts";
 import { Kind } from "../io-operation.ts";
 import { type BufferRing, Starving } from "../memory/buffer-ring.ts";
 import { type Bytes, checkBytes } from "../memory/memory.ts";
 import type { ByteReader } from "../stream/byte-stream.ts";
-import { endOf, noteReadError } from "./recv.ts";
+import { noteReadError } from "./recv.ts";
 import type { Socket } from "./stream-socket.ts";
 
 export interface ReceiverOptions {
@@ -63,8 +63,6 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
   private error = 0;
   private stopped = false;
   private waiter: Read | null = null;
-  /** Stands for it on the socket, so that nothing else receives meanwhile. Never submitted. */
-  private readonly token = new Handle();
   /** Notified when the socket is free again. */
   private readonly over = new Signal({ name: "the end of a receiver" });
 
@@ -81,7 +79,8 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
     this.ring = ring;
     this.heldMax = held;
     socket.addDependent(this);
-    socket.reader = this.token;
+    // Stands there, so that nothing else receives meanwhile.
+    socket.reader = this;
   }
 
   /** As `recv`: waits for bytes and gives their count, 0 at the end. One task at a time. */
@@ -122,7 +121,7 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
     if (hasBuffer) ring.taken();
     if (result <= 0) {
       if (hasBuffer) ring.give(id);
-      if (result === 0 && endOf(this.socket) === 0) this.ended = true;
+      if (result === 0 && this.socket.inbox.ended() === 0) this.ended = true;
       return;
     }
     if (this.stopped) {
@@ -151,8 +150,7 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
       this.full.length > 0 ||
       this.ended ||
       this.error !== 0 ||
-      socket.readError !== 0 ||
-      socket.unread !== null ||
+      socket.inbox.waiting ||
       socket.closed
     );
   }
@@ -163,7 +161,7 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
     socket.checkOpen("read");
     if (this.stopped) throw new ClosedError("read: the receiver is closed");
     if (into.byteLength === 0) return 0;
-    if (socket.unread !== null) return socket.takeUnread(into);
+    if (socket.inbox.filled) return socket.inbox.take(into);
     const first = full[0];
     if (first !== undefined) {
       const count = Math.min(first.count - this.offset, into.byteLength);
@@ -177,7 +175,7 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
       return count;
     }
     if (this.ended) return 0;
-    const error = socket.readError === 0 ? this.error : socket.readError;
+    const error = socket.inbox.error === 0 ? this.error : socket.inbox.error;
     this.error = 0;
     throw new IoError(error, "recv", socket.details);
   }
@@ -224,12 +222,12 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
   }
 
   private free(): void {
-    if (this.socket.reader === this.token) this.socket.reader = null;
+    if (this.socket.reader === this) this.socket.reader = null;
     this.over.notify();
   }
 
   private keep(id: number, count: number): void {
-    this.socket.keepUnread(this.ring.bytes(id, this.offset, count));
+    this.socket.inbox.keep(this.ring.bytes(id, this.offset, count));
     this.offset = 0;
     this.ring.give(id);
   }

@@ -2,7 +2,6 @@
 import type { Operation } from "../../coordinator/operation.ts";
 import { OP_RECV, RECVSEND_POLL_FIRST } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
-import { ECONNRESET, ENETRESET, EPIPE, ETIMEDOUT } from "../errno.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
@@ -35,31 +34,22 @@ export function recv(socket: Descriptor, into: Bytes, options?: IoOptions): Oper
 export function keepReceived(_io: Io, count: number, handle: Handle): void {
   const bytes = handle.bytes!;
   // A buffer that was detached meanwhile has taken its bytes with it.
-  if (count > 0 && bytes.byteLength >= count) {
-    handle.descriptor!.keepUnread(bytes.subarray(0, count), handle.atOnce);
-  }
+  if (bytes.byteLength < count) return;
+  const { inbox } = handle.descriptor!;
+  const received = bytes.subarray(0, count);
+  if (handle.atOnce) inbox.putBack(received);
+  else inbox.keep(received);
 }
-
-/** What ends a connection: the kernel says so once, and a truncated stream must not look like a complete one. */
-const ENDING: ReadonlySet<number> = new Set([-ECONNRESET, -ETIMEDOUT, -ENETRESET, -EPIPE]);
 
 /** @internal */
 export function noteReadError(handle: Handle, result: number): void {
   // A timeout of ours is no error of the connection: that operation was cancelled.
-  if (ENDING.has(result) && handle.descriptor!.exclusive) handle.descriptor!.readError = result;
+  if (handle.descriptor!.exclusive) handle.descriptor!.inbox.readFailed(result);
 }
 
-/** @internal A send was told that the connection is lost: what is left to be read can be, and is not all. */
+/** @internal */
 export function noteSendError(handle: Handle, result: number): void {
-  const socket = handle.descriptor!;
-  // A peer that reads no more may still have sent all it had to.
-  if (result !== -EPIPE && ENDING.has(result) && socket.exclusive) socket.lost = result;
-}
-
-/** @internal 0, or the -errno with which the stream has really ended. */
-export function endOf(socket: Descriptor): number {
-  if (socket.lost !== 0) socket.readError = socket.lost;
-  return socket.lost;
+  if (handle.descriptor!.exclusive) handle.descriptor!.inbox.sendFailed(result);
 }
 
 const RECV: Kind<number> = new Kind({
@@ -69,8 +59,7 @@ const RECV: Kind<number> = new Kind({
     const into = operation.bytes!;
     if (socket.reader !== null) throw socket.busy("recv", "reader");
     if (into.byteLength === 0) return countOfNone(into, "recv");
-    if (socket.unread !== null) return socket.takeUnread(into);
-    if (socket.readError !== 0) return socket.readError;
+    if (socket.inbox.waiting) return socket.inbox.take(into);
     const part = roundOf(io.driver.memory, into, COPY_IN_MAX);
     const address = handle.pin(part, false);
     // Where nothing is there yet the kernel is spared a first try that would fail.
@@ -82,5 +71,5 @@ const RECV: Kind<number> = new Kind({
   convert: (result) => result,
   reclaim: keepReceived,
   failed: noteReadError,
-  ended: (handle) => endOf(handle.descriptor!),
+  ended: (handle) => handle.descriptor!.inbox.ended(),
 });

@@ -71,7 +71,7 @@ const SOCKET: Kind<Socket> = new Kind({
   convert(result, operation, io) {
     const made = new Socket(io, result);
     // Datagrams are whole, whoever receives them.
-    if (operation.argument !== SOCK_STREAM) made.exclusive = false;
+    if (operation.argument !== SOCK_STREAM) made.holdMessages();
     return made;
   },
   reclaim: closeOrphan,

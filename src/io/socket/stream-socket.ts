@@ -22,6 +22,12 @@ export class Socket extends AnySocket implements ByteStream {
     this.exclusive = true;
   }
 
+  /** @internal It is no stream but a socket of another type: several may read messages, each whole. */
+  holdMessages(): void {
+    this.exclusive = false;
+    this.inbox.messages = true;
+  }
+
   /** See {@link recv}. */
   recv(into: Bytes, options?: IoOptions): Operation<number> {
     return recv(this, into, options);

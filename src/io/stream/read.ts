@@ -6,7 +6,7 @@ import type { Handle, IoOptions } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { ioprioOf } from "../io-priority.ts";
 import { type Bytes, COPY_IN_MAX, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
-import { keepReceived } from "../socket/recv.ts";
+import { keepReceived, noteReadError } from "../socket/recv.ts";
 import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
 
 export interface ReadOptions extends IoOptions, PositionOptions {}
@@ -47,7 +47,7 @@ const READ: Kind<number> = new Kind({
     if (position === CURRENT && file.reader !== null) throw file.busy("read", "reader");
     if (into.byteLength === 0) return countOfNone(into, "read");
     handle.streaming = position === CURRENT;
-    if (position === CURRENT && file.unread !== null) return file.takeUnread(into);
+    if (position === CURRENT && file.inbox.waiting) return file.inbox.take(into);
     const part = file.exclusive ? roundOf(io.driver.memory, into, COPY_IN_MAX) : into;
     const address = handle.pin(part, false);
     const fixed = io.fixedBuffer(into);
@@ -69,6 +69,10 @@ const READ: Kind<number> = new Kind({
     return QUEUED;
   },
   convert: (result) => result,
+  failed(handle, result) {
+    if (handle.streaming) noteReadError(handle, result);
+  },
+  ended: (handle) => (handle.streaming ? handle.descriptor!.inbox.ended() : 0),
   // Bytes of a place in the file can be read again; bytes of a stream cannot.
   reclaim(io, count, handle) {
     if (handle.streaming) keepReceived(io, count, handle);

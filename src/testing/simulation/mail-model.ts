@@ -35,6 +35,6 @@ export class MailModel {
   left(socket: Datagram): { readonly file: number; readonly kept: number } {
     const file = this.simulation.runtime.kernel.descriptors.get(socket.fd);
     const waiting = file instanceof DatagramSocket ? file.datagrams.length : 0;
-    return { file: waiting, kept: socket.datagrams?.length ?? 0 };
+    return { file: waiting, kept: socket.inbox.length };
   }
 }
