@@ -57,6 +57,8 @@ export { rmdir, setupRmdir, setupUnlink, unlink } from "./file/unlink.ts";
 export { readv, setupReadv, setupWritev, writev, writevAll } from "./file/vector.ts";
 export { type ProcessEnd, waitProcess } from "./file/wait-process.ts";
 export { type WalkEntry, Walker, type WalkOptions, walk } from "./file/walk.ts";
+export { FileWatcher, type WatcherStatistics, type WatchOptions, watch } from "./file/watch.ts";
+export type { FileChange, FileEvent, FileEventType } from "./file/watch-events.ts";
 export {
   type WriteFileAtomicOptions,
   type WriteFileOptions,

@@ -2,6 +2,8 @@
 #ifdef __linux__
 
 #include <fcntl.h>
+#include <limits.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -103,6 +105,35 @@ napi_value validFd(napi_env env, napi_callback_info info) {
   napi_value valid = nullptr;
   napi_get_boolean(env, fcntl(fd, F_GETFD) >= 0, &valid);
   return valid;
+}
+
+napi_value inotifyOpen(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info, 0);
+  // Non-blocking, so that a ring waits for it by polling and not in a thread of its own.
+  return result(env, inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+}
+
+napi_value inotifyAdd(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  int fd = -1;
+  Bytes path = {};
+  int64_t mask = 0;
+  if (!args.descriptor(0, &fd) || !args.bytes(1, "path", &path)) return nullptr;
+  if (!args.integer(2, "mask", 0, UINT32_MAX, &mask)) return nullptr;
+  // A copy, for its NUL.
+  char name[PATH_MAX];
+  if (path.length >= sizeof name) return integer(env, -ENAMETOOLONG);
+  std::copy_n(path.data, path.length, name);
+  name[path.length] = '\0';
+  return result(env, inotify_add_watch(fd, name, static_cast<uint32_t>(mask)));
+}
+
+napi_value inotifyRemove(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  int fd = -1;
+  int64_t watch = 0;
+  if (!args.descriptor(0, &fd) || !args.integer(1, "watch", INT32_MIN, INT32_MAX, &watch)) return nullptr;
+  return result(env, inotify_rm_watch(fd, static_cast<int>(watch)));
 }
 
 }  // namespace cooperator

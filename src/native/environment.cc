@@ -52,6 +52,9 @@ bool installEnvironment(napi_env env, napi_value exports) {
       {"getSocketOption", nullptr, getSocketOption, nullptr, nullptr, nullptr, napi_enumerable, environment},
       {"closeFd", nullptr, closeFd, nullptr, nullptr, nullptr, napi_enumerable, environment},
       {"validFd", nullptr, validFd, nullptr, nullptr, nullptr, napi_enumerable, environment},
+      {"inotifyOpen", nullptr, inotifyOpen, nullptr, nullptr, nullptr, napi_enumerable, environment},
+      {"inotifyAdd", nullptr, inotifyAdd, nullptr, nullptr, nullptr, napi_enumerable, environment},
+      {"inotifyRemove", nullptr, inotifyRemove, nullptr, nullptr, nullptr, napi_enumerable, environment},
       {"layout", nullptr, layout, nullptr, nullptr, nullptr, napi_enumerable, environment},
   };
   return napi_define_properties(env, exports, sizeof functions / sizeof functions[0], functions) == napi_ok;

@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -112,6 +113,27 @@ constexpr Constant kList[] = {
     {"CLD_TRAPPED", CLD_TRAPPED},
     {"CLD_STOPPED", CLD_STOPPED},
     {"CLD_CONTINUED", CLD_CONTINUED},
+    // inotify(7)
+    {"IN_ACCESS", IN_ACCESS},
+    {"IN_MODIFY", IN_MODIFY},
+    {"IN_ATTRIB", IN_ATTRIB},
+    {"IN_CLOSE_WRITE", IN_CLOSE_WRITE},
+    {"IN_CLOSE_NOWRITE", IN_CLOSE_NOWRITE},
+    {"IN_OPEN", IN_OPEN},
+    {"IN_MOVED_FROM", IN_MOVED_FROM},
+    {"IN_MOVED_TO", IN_MOVED_TO},
+    {"IN_CREATE", IN_CREATE},
+    {"IN_DELETE", IN_DELETE},
+    {"IN_DELETE_SELF", IN_DELETE_SELF},
+    {"IN_MOVE_SELF", IN_MOVE_SELF},
+    {"IN_UNMOUNT", IN_UNMOUNT},
+    {"IN_Q_OVERFLOW", IN_Q_OVERFLOW},
+    {"IN_IGNORED", IN_IGNORED},
+    {"IN_ONLYDIR", IN_ONLYDIR},
+    {"IN_DONT_FOLLOW", IN_DONT_FOLLOW},
+    {"IN_EXCL_UNLINK", IN_EXCL_UNLINK},
+    {"IN_MASK_CREATE", IN_MASK_CREATE},
+    {"IN_ISDIR", IN_ISDIR},
 };
 
 }  // namespace

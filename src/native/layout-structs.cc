@@ -5,6 +5,7 @@
 #include <linux/time_types.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -119,6 +120,12 @@ constexpr Constant kList[] = {
     {"STATX_OFFSET_DEV_MAJOR", offsetof(struct statx, stx_dev_major)},
     {"STATX_OFFSET_DEV_MINOR", offsetof(struct statx, stx_dev_minor)},
     {"STATX_TIMESTAMP_NSEC", offsetof(struct statx_timestamp, tv_nsec)},
+    // inotify_event, in front of its name
+    {"INOTIFY_SIZE", sizeof(inotify_event)},
+    {"INOTIFY_WD", offsetof(inotify_event, wd)},
+    {"INOTIFY_MASK", offsetof(inotify_event, mask)},
+    {"INOTIFY_COOKIE", offsetof(inotify_event, cookie)},
+    {"INOTIFY_LEN", offsetof(inotify_event, len)},
     // siginfo_t as WAITID fills it
     {"SIGINFO_SIZE", sizeof(siginfo_t)},
     {"SIGINFO_CODE", offsetof(siginfo_t, si_code)},

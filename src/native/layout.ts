@@ -119,6 +119,13 @@ export const STATX_OFFSET_DEV_MAJOR = 136;
 export const STATX_OFFSET_DEV_MINOR = 140;
 export const STATX_TIMESTAMP_NSEC = 8;
 
+// inotify_event, in front of its name.
+export const INOTIFY_SIZE = 16;
+export const INOTIFY_WD = 0;
+export const INOTIFY_MASK = 4;
+export const INOTIFY_COOKIE = 8;
+export const INOTIFY_LEN = 12;
+
 // siginfo_t as WAITID fills it.
 export const SIGINFO_SIZE = 128;
 export const SIGINFO_CODE = 8;

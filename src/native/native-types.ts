@@ -164,6 +164,12 @@ export interface NativeBinding {
   closeFd(fd: number): number;
   /** Whether `fd` is open (fcntl(2), F_GETFD). */
   validFd(fd: number): boolean;
+  /** inotify_init1(2), close-on-exec and non-blocking. @returns A descriptor, or -errno. */
+  inotifyOpen(): number;
+  /** inotify_add_watch(2). @param path Without a NUL inside. @returns The number of the watch, or -errno. */
+  inotifyAdd(fd: number, path: ArrayBufferView, mask: number): number;
+  /** inotify_rm_watch(2). @returns 0 or -errno. */
+  inotifyRemove(fd: number, watch: number): number;
   /** Every shared constant as the C compiler sees it. */
   layout(): Record<string, number>;
 }

@@ -235,6 +235,14 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "patient: 200 runs without a fault of ours, and tasks were killed: true",
   ],
   testing: ["a1 b1: fetched twice", "with the lock: in no order"],
+  watch: [
+    "first.part is now first",
+    "second.part is now second",
+    "delete first",
+    "delete second",
+    "gone",
+    "nothing is watched any more",
+  ],
   timeout: [
     "undefined",
     "slow: cleaned up",

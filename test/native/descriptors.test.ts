@@ -6,6 +6,7 @@ import * as k from "../../src/native/layout.ts";
 import { shared, TestRing } from "./support.ts";
 
 const { addressOf, socketName, setSocketOption, getSocketOption, closeFd, validFd } = loadBinding();
+const { inotifyOpen, inotifyAdd, inotifyRemove } = loadBinding();
 const [EBADF, EBUSY, EINVAL, ENOPROTOOPT, ENOTSOCK, ENOTCONN] = [9, 16, 22, 92, 88, 107];
 
 function openSocket(family: number, type: number): number {
@@ -145,5 +146,42 @@ describe("closeFd and validFd", () => {
     }
     expect(() => closeFd("3" as never)).toThrow(TypeError);
     expect(validFd(2 ** 31 - 1)).toBe(false);
+  });
+});
+
+describe("inotify", () => {
+  const ENOENT = 2;
+  const ENAMETOOLONG = 36;
+
+  it("adds and removes watches, and says what the kernel refuses", () => {
+    const fd = inotifyOpen();
+    expect(fd).toBeGreaterThan(2);
+    try {
+      const watch = inotifyAdd(fd, Buffer.from("/tmp"), k.IN_CREATE);
+      expect(watch).toBeGreaterThan(0);
+      expect(inotifyAdd(fd, Buffer.from("/tmp"), k.IN_CREATE | k.IN_MASK_CREATE)).toBe(-17);
+      expect(inotifyRemove(fd, watch)).toBe(0);
+      expect(inotifyRemove(fd, watch)).toBe(-EINVAL);
+      expect(inotifyAdd(fd, Buffer.from("/no/such/place"), k.IN_CREATE)).toBe(-ENOENT);
+      expect(inotifyAdd(fd, new Uint8Array(0), k.IN_CREATE)).toBe(-ENOENT);
+      expect(inotifyAdd(fd, Buffer.alloc(4096, "a"), k.IN_CREATE)).toBe(-ENAMETOOLONG);
+      expect(inotifyAdd(fd, Buffer.from("/tmp"), 0)).toBe(-EINVAL);
+    } finally {
+      expect(closeFd(fd)).toBe(0);
+    }
+    expect(inotifyAdd(fd, Buffer.from("/tmp"), k.IN_CREATE)).toBe(-EBADF);
+    expect(inotifyRemove(fd, 1)).toBe(-EBADF);
+  });
+
+  it("refuses what is no descriptor, no path, no mask and no watch", () => {
+    const path = Buffer.from("/tmp");
+    for (const fd of [-1, 1.5, Number.NaN, 2 ** 31])
+      expect(() => inotifyAdd(fd, path, 1)).toThrow(RangeError);
+    for (const wrong of ["/tmp", null, undefined, 1]) {
+      expect(() => inotifyAdd(0, wrong as never, 1)).toThrow(TypeError);
+    }
+    for (const mask of [-1, 2 ** 32, Number.NaN]) expect(() => inotifyAdd(0, path, mask)).toThrow(RangeError);
+    expect(() => inotifyRemove(0, 2 ** 31)).toThrow(RangeError);
+    expect(() => inotifyRemove("0" as never, 1)).toThrow(TypeError);
   });
 });

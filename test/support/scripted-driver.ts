@@ -181,6 +181,18 @@ export class ScriptedDriver implements IoDriver {
 
   unregisterBuffers(): void {}
 
+  inotifyOpen(): number {
+    return -38;
+  }
+
+  inotifyAdd(): number {
+    return -38;
+  }
+
+  inotifyRemove(): number {
+    return -38;
+  }
+
   validDescriptor(fd: number): boolean {
     return this.open.has(fd);
   }

@@ -22,7 +22,7 @@ import type { Io } from "../io.ts";
 import { Kind } from "../io-operation.ts";
 import { Inbox } from "./inbox.ts";
 
-export type DescriptorKind = "file" | "directory" | "socket";
+export type DescriptorKind = "file" | "directory" | "socket" | "watcher";
 
 /** @internal In `brokenAt`: nothing more is sent because that was asked for. */
 export const SENDING_ENDED = -2;

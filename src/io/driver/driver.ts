@@ -76,6 +76,11 @@ export interface IoDriver extends Driver {
   /** Registers a ring of provided buffers: `count` entries from the start of `ring`, a page. Returns 0 or -errno. */
   registerBufferGroup(ring: Uint8Array<SharedArrayBuffer>, count: number, group: number): number;
   validDescriptor(fd: number): boolean;
+  /** A descriptor of inotify(7), or -errno. */
+  inotifyOpen(): number;
+  /** Returns the number of the watch, or -errno. */
+  inotifyAdd(fd: number, path: Uint8Array, mask: number): number;
+  inotifyRemove(fd: number, watch: number): number;
   /** Gives everything back. Operations in flight are cancelled and waited for. */
   close(): void;
   statistics(): DriverStatistics;

@@ -617,6 +617,18 @@ export class UringDriver implements IoDriver, Alarm {
     return this.binding.validFd(fd) && fd !== this.ring.fd && fd !== this.ring.eventfd;
   }
 
+  inotifyOpen(): number {
+    return this.binding.inotifyOpen();
+  }
+
+  inotifyAdd(fd: number, path: Uint8Array, mask: number): number {
+    return this.binding.inotifyAdd(fd, path, mask);
+  }
+
+  inotifyRemove(fd: number, watch: number): number {
+    return this.binding.inotifyRemove(fd, watch);
+  }
+
   close(): void {
     if (this.closed) return;
     this.closed = true;

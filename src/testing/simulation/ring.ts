@@ -20,6 +20,7 @@ const CQ_HEAD = 16;
 const CQ_TAIL = 20;
 const CQ_FLAGS = 24;
 const CQ_OVERFLOW = 28;
+const ENOSYS = 38;
 const EOPNOTSUPP = 95;
 /** Failures of the system call in a row; it works at last. */
 const FAILURES_MAX = 5;
@@ -180,5 +181,9 @@ export function simulatedCalls(kernel: SimulatedKernel): UringSystem["binding"] 
       return 0;
     },
     validFd: (fd) => kernel.descriptors.get(fd) !== null,
+    // Changes to simulated files are not told of.
+    inotifyOpen: () => -ENOSYS,
+    inotifyAdd: () => -ENOSYS,
+    inotifyRemove: () => -ENOSYS,
   };
 }
