@@ -5,7 +5,16 @@
  * have been blocked for a while are in the old generation.
  */
 import { never, op, run, self, spawn, yieldNow } from "cooperator";
-import { alternate, type Bench, collect, compare, median, nowNs, runPart } from "../harness.ts";
+import {
+  alternate,
+  type Bench,
+  type Comparison,
+  collect,
+  compare,
+  median,
+  nowNs,
+  runPart,
+} from "../harness.ts";
 
 interface Sample {
   /** Nanoseconds per child. */
@@ -33,6 +42,28 @@ const killAll = op(function* (count: number) {
   const start = nowNs();
   yield* family.killAndWait();
   const sample: Sample = { kill: (nowNs() - start) / count, spawn: (spawned - begin) / count };
+  return sample;
+});
+
+const switching = op(function* (sweeps: number) {
+  for (let i = 0; i < sweeps; i++) yield* yieldNow();
+});
+
+/** Sweeps of `count` tasks that switch once each: some to warm up, a collection, and one that is measured. */
+const switchAll = op(function* (count: number) {
+  const { cooperator } = self();
+  const begin = nowNs();
+  for (let i = 0; i < count; i++) spawn(switching(6));
+  const spawned = nowNs();
+  for (let i = 0; i < 4; i++) yield* yieldNow();
+  collect();
+  const steps = cooperator.statistics().steps;
+  const start = nowNs();
+  yield* yieldNow();
+  const sample: Sample = {
+    kill: (nowNs() - start) / (cooperator.statistics().steps - steps),
+    spawn: (spawned - begin) / count,
+  };
   return sample;
 });
 
@@ -66,6 +97,10 @@ export const bench: Bench = {
       await run(killAll(Number(count) / 10));
       return run(killAll(Number(count)));
     },
+    async switch(count) {
+      await run(switchAll(Number(count) / 10));
+      return run(switchAll(Number(count)));
+    },
     async abort(count) {
       await abortAll(Number(count) / 10);
       return abortAll(Number(count));
@@ -74,23 +109,42 @@ export const bench: Bench = {
   async rows({ rounds, size }) {
     const count = size(100_000, 1000);
     const gc = ["--expose-gc"];
-    const { ours, peer } = await alternate<"ours" | "peer", Sample>(rounds, {
-      ours: () => runPart("task/kill", "ours", [count], gc),
-      peer: () => runPart("task/kill", "abort", [count], gc),
+    const part = (which: string, children: number) => () =>
+      runPart<Sample>("task/kill", which, [children], gc);
+    const many = count * 10;
+    const { ours, peer, bare, oursMany, bareMany } = await alternate<
+      "ours" | "peer" | "bare" | "oursMany" | "bareMany",
+      Sample
+    >(rounds, {
+      ours: part("ours", count),
+      peer: part("abort", count),
+      bare: part("switch", count),
+      oursMany: part("ours", many),
+      bareMany: part("switch", many),
     });
-    return [
+    const row = (
+      children: number,
+      own: readonly Sample[],
+      other: readonly Sample[],
+      peerName: string,
+      bounds: Pick<Comparison, "floor" | "goal">,
+    ) =>
       compare({
-        name: `task/kill of ${count} blocked children, per child`,
+        name: `task/kill of ${children} blocked children, per child, beside ${peerName}`,
         unit: "ns",
-        ours: ours.map(({ kill }) => kill),
-        peer: peer.map(({ kill }) => kill),
-        peerName: "AbortController",
+        ours: own.map(({ kill }) => kill),
+        peer: other.map(({ kill }) => kill),
+        peerName,
         as: "cost",
-        goal: { most: 200, of: "ours" },
+        ...bounds,
         settings:
-          `spawn and block ${median(ours.map((sample) => sample.spawn)).toFixed(0)} beside ` +
-          `${median(peer.map((sample) => sample.spawn)).toFixed(0)} ns per child`,
-      }),
+          `spawn and block ${median(own.map((sample) => sample.spawn)).toFixed(0)} beside ` +
+          `${median(other.map((sample) => sample.spawn)).toFixed(0)} ns per child`,
+      });
+    return [
+      row(count, ours, peer, "AbortController", { goal: { most: 200, of: "ours" } }),
+      row(count, ours, bare, "a switch", { floor: { most: 3 } }),
+      row(many, oursMany, bareMany, "a switch", { floor: { most: 3 } }),
     ];
   },
 };

@@ -10,7 +10,7 @@ import { requestKill } from "../coordinator/kill/kill.ts";
 import { innermostScope, reasonOf, signalOf } from "../coordinator/kill/scope-signal.ts";
 import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
 import { currentTask } from "../coordinator/task/current.ts";
-import { type KillCause, killedError } from "../coordinator/task/exit.ts";
+import { Cause, killedError } from "../coordinator/task/exit.ts";
 import { CancelScope, type Scope, UNWOUND } from "../coordinator/task/scope.ts";
 
 /**
@@ -59,8 +59,8 @@ export function checkSignal(signal: unknown, what: string): void {
   throw new UsageError("COOP_NOT_A_SIGNAL", `${what} takes an AbortSignal, not ${describeValue(signal)}`);
 }
 
-function abortCause(signal: AbortSignal): KillCause {
-  return { reason: reasonOf(signal.reason), origin: null, failure: false };
+function abortCause(signal: AbortSignal): Cause {
+  return new Cause(reasonOf(signal.reason), null, false);
 }
 
 /**

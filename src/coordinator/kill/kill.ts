@@ -3,7 +3,7 @@
  * in the same order. Nothing runs while it is being marked. Source: seeds C-090 … C-099, X-05; design D4.
  */
 import { current } from "../task/current.ts";
-import type { KillCause } from "../task/exit.ts";
+import { Cause } from "../task/exit.ts";
 import type { Scope } from "../task/scope.ts";
 import type { Task } from "../task/task.ts";
 import { BLOCKED, DRAINING, ENDED } from "../task/task-state.ts";
@@ -50,12 +50,8 @@ function wake(marked: readonly Scope[]): void {
   for (let i = marked.length - 1; i >= 0; i--) meet(marked[i]!.host!);
 }
 
-function causeOf(reason: unknown, details?: KillDetails): KillCause {
-  return {
-    reason,
-    origin: details?.origin ?? current.task?.label ?? null,
-    failure: details?.failure ?? false,
-  };
+function causeOf(reason: unknown, details?: KillDetails): Cause {
+  return new Cause(reason, details?.origin ?? current.task?.label ?? null, details?.failure ?? false);
 }
 
 /**
@@ -66,7 +62,7 @@ function causeOf(reason: unknown, details?: KillDetails): KillCause {
  * `rest` holds what is still to be marked: scopes nested on a task's stack, and tasks to go on from with their
  * older siblings.
  */
-function mark(scope: Scope, cause: KillCause, order: Scope[]): void {
+function mark(scope: Scope, cause: Cause, order: Scope[]): void {
   const rest: Scope[] = [];
   scope.cause = cause;
   order.push(scope);

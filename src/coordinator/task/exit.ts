@@ -1,6 +1,9 @@
 /** How a task ended, and why it was killed. */
 import { KilledError } from "../errors.ts";
 
+/** @internal */
+export const NO_ERRORS: readonly unknown[] = Object.freeze([]);
+
 /** The first request to kill a scope; shared by everything the request reached. */
 export interface KillCause {
   /** What the caller gave: usually a short text. */
@@ -9,6 +12,28 @@ export interface KillCause {
   readonly origin: string | null;
   /** True when the kill is the consequence of a child's failure and not somebody's wish. */
   readonly failure: boolean;
+}
+
+/**
+ * @internal A cause as `kill` makes it. What it killed without further ado shares one exit: of a hundred thousand
+ * tasks that end together each would else leave an object of its own behind.
+ */
+export class Cause implements KillCause {
+  readonly reason: unknown;
+  readonly origin: string | null;
+  readonly failure: boolean;
+  #exit: Exit<never> | null;
+  constructor(reason: unknown, origin: string | null, failure: boolean) {
+    this.reason = reason;
+    this.origin = origin;
+    this.failure = failure;
+    this.#exit = null;
+  }
+  /** The exit of a task that was killed for this and whose clean-up threw nothing. */
+  get exit(): Exit<never> {
+    this.#exit ??= { status: "killed", cause: this, errors: NO_ERRORS };
+    return this.#exit;
+  }
 }
 
 /** The outcome of a task. A kill beats a value; an error beats a kill. */

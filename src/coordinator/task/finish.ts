@@ -12,14 +12,12 @@ import { type Body, enter, isAsync } from "../operation.ts";
 import type { Inflight } from "../scheduler/inflight.ts";
 import { Wait } from "../wait.ts";
 import { isThenable } from "./async-body.ts";
-import type { Exit } from "./exit.ts";
+import { type Exit, NO_ERRORS } from "./exit.ts";
 import { Frame } from "./frame.ts";
 import type { Contended, Rare } from "./rare.ts";
 import { CancelScope, type Deferred, type Scope, ShieldScope } from "./scope.ts";
 import type { Task } from "./task.ts";
 import { ENDED } from "./task-state.ts";
-
-const NO_ERRORS: readonly unknown[] = Object.freeze([]);
 
 /** The bottom frame is gone: ends the task, or pushes the frame that does what is still to be done. */
 export function bodyEnded(task: Task, failed: boolean, value: unknown): void {
@@ -167,7 +165,7 @@ function exitOf(task: Task, value: unknown): Exit<unknown> {
     for (const error of errors) noteExit(task, error);
     return { status: "failed", error: combineErrors(errors) };
   }
-  if (cause !== null) return { status: "killed", cause, errors: errors ?? NO_ERRORS };
+  if (cause !== null) return errors === null ? cause.exit : { status: "killed", cause, errors };
   return { status: "done", value };
 }
 

@@ -8,7 +8,7 @@
 import { Embedded, EmbeddedList } from "../embedded-list.ts";
 import { ClosedError } from "../errors.ts";
 import type { Body } from "../operation.ts";
-import type { KillCause } from "./exit.ts";
+import type { Cause } from "./exit.ts";
 import { Rare } from "./rare.ts";
 import type { Task } from "./task.ts";
 
@@ -22,7 +22,7 @@ export abstract class Scope extends Embedded {
   /** @internal The task on whose stack the scope lives: a task's own scope names itself, the root's none. */
   host: Task | null;
   /** The first kill aimed at this scope or at one around it. Later ones do not overwrite it. */
-  cause: KillCause | null;
+  cause: Cause | null;
   /** @internal Live tasks spawned here, oldest first. Null until the first. */
   children: EmbeddedList<Task> | null;
   /** @internal Nothing can be spawned here any more. */
