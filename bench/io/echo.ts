@@ -1,11 +1,12 @@
 /**
  * A TCP echo server on loopback, one task per connection, beside a Node `net` server and a C server on
- * io_uring. Load comes from a C program in a process of its own: messages of one size, one on its way per
+ * io_uring; and a UDP echo server, tasks that share one socket, beside `dgram`. Load comes from a C program in a process of its own: messages of one size, one on its way per
  * connection; a server's buffer is as large as a message, and 4 KiB at least. `receiver` is our server with
  * multishot receives into buffers that all connections share. Client and server share the machine, so CPU time
  * per request says more than requests per second.
  */
 import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { op, run, self, spawn } from "cooperator";
@@ -13,8 +14,10 @@ import {
   allocate,
   BufferRing,
   type ByteReader,
+  type Datagram,
   ioStatistics,
   listen,
+  openDatagram,
   Receiver,
   type Socket,
 } from "cooperator/io";
@@ -39,6 +42,10 @@ const LOADS: readonly (readonly [connections: number, bytes: number])[] = [
   [64, 65536],
 ];
 const BUFFER_LEAST = 4096;
+/** Sockets of the load, and bytes of a datagram. */
+const DATAGRAMS: readonly [sockets: number, bytes: number] = [64, 64];
+/** Tasks that receive and answer. */
+const ANSWERERS = 64;
 
 interface Load {
   readonly requests: number;
@@ -85,6 +92,33 @@ const echoServer = op(function* (size: number, shared: boolean) {
     spawn(session(socket, source, size), { failure: "report" });
   }
 });
+
+const answering = op(function* (udp: Datagram, size: number) {
+  const buffer = allocate(size);
+  for (;;) {
+    const { count, from } = yield* udp.receive(buffer);
+    yield* udp.sendTo(buffer.subarray(0, count), from!);
+  }
+});
+
+const datagramServer = op(function* (size: number) {
+  const { cooperator } = self();
+  using udp = yield* openDatagram("127.0.0.1:0");
+  const address = udp.localAddress;
+  answerUsage(() => ioStatistics(cooperator)?.flushes ?? 0);
+  print({ port: address !== null && address.family === "ipv4" ? address.port : 0 });
+  for (let i = 1; i < ANSWERERS; i++) spawn(answering(udp, size));
+  yield* answering(udp, size);
+});
+
+function dgramServer(): void {
+  const socket = createSocket("udp4");
+  socket.on("message", (bytes, { port, address }) => socket.send(bytes, port, address));
+  socket.bind(0, "127.0.0.1", () => {
+    answerUsage(() => 0);
+    print({ port: socket.address().port });
+  });
+}
 
 function netServer(): void {
   const server = createServer({ noDelay: true }, (socket) => {
@@ -148,11 +182,13 @@ async function underLoad(
   args: readonly string[],
   [connections, bytes]: readonly [number, number],
   milliseconds: number,
+  transport: "tcp" | "udp" = "tcp",
 ): Promise<Sample> {
   const server = new Server(file, args);
   try {
     await server.start();
-    const drive = (length: number) => runNative<Load>(load, [server.port, connections, bytes, length]);
+    const drive = (length: number) =>
+      runNative<Load>(load, [server.port, connections, bytes, length, transport]);
     await drive(Math.ceil(milliseconds / 4));
     const before = await server.usage();
     const result = await drive(milliseconds);
@@ -175,6 +211,8 @@ export const bench: Bench = {
     ours: (size) => run(echoServer(Number(size), false)),
     receiver: (size) => run(echoServer(Number(size), true)),
     net: () => netServer(),
+    datagrams: (size) => run(datagramServer(Number(size))),
+    dgram: () => dgramServer(),
   },
   async rows({ rounds, size, smoke }) {
     const load = compiled("load");
@@ -194,23 +232,30 @@ export const bench: Bench = {
       });
       rows.push(...rowsOf(series, setting));
     }
-    return rows;
+    const contend = (args: readonly string[]) => () =>
+      underLoad(load, process.execPath, args, DATAGRAMS, milliseconds, "udp");
+    const series = await alternate(rounds, {
+      ours: contend(partArguments("io/echo", "datagrams", [BUFFER_LEAST])),
+      dgram: contend(partArguments("io/echo", "dgram", [])),
+    });
+    const [sockets, bytes] = DATAGRAMS;
+    const { rate, cpu } = beside(
+      `io/echo UDP, ${sockets} sockets, ${bytes} B`,
+      series.ours,
+      "dgram",
+      series.dgram,
+    );
+    return [...rows, compare(rate), compare({ ...cpu, as: "gain" })];
   },
 };
 
-function rowsOf(
-  series: Record<"ours" | "receiver" | "net" | "c", Sample[]>,
-  [connections, bytes]: readonly [number, number],
-): Row[] {
-  const busy = connections === 64 && bytes === 64;
-  const what = connections === 1 ? "1 connection" : `${connections} connections`;
-  const name = `io/echo ${what}, ${bytes < 1024 ? `${bytes} B` : `${bytes / 1024} KiB`}`;
-  const { ours, receiver, net, c } = series;
-  const of = (samples: readonly Sample[], key: keyof Sample) => samples.map((sample) => sample[key]);
-  const latencies = (samples: readonly Sample[]) =>
-    `${median(of(samples, "p50")).toFixed(0)}/${median(of(samples, "p99")).toFixed(0)}`;
-  const calls = `${median(of(ours, "calls")).toFixed(3)} native calls per request`;
-  const beside = (peerName: string, peer: readonly Sample[]) => ({
+const of = (samples: readonly Sample[], key: keyof Sample) => samples.map((sample) => sample[key]);
+const latencies = (samples: readonly Sample[]) =>
+  `${median(of(samples, "p50")).toFixed(0)}/${median(of(samples, "p99")).toFixed(0)}`;
+
+/** Requests per second and CPU time of the server, ours beside a peer's. */
+function beside(name: string, ours: readonly Sample[], peerName: string, peer: readonly Sample[]) {
+  return {
     rate: {
       name: `${name}, req/s beside ${peerName}`,
       unit: "req/s",
@@ -226,12 +271,22 @@ function rowsOf(
       ours: of(ours, "cpu"),
       peer: of(peer, "cpu"),
       peerName,
-      settings: calls,
+      settings: `${median(of(ours, "calls")).toFixed(3)} native calls per request`,
     },
-  });
-  const node = beside("net", net);
-  const native = beside("C io_uring", c);
-  const { cpu: multishot } = beside("a Receiver", receiver);
+  };
+}
+
+function rowsOf(
+  series: Record<"ours" | "receiver" | "net" | "c", Sample[]>,
+  [connections, bytes]: readonly [number, number],
+): Row[] {
+  const busy = connections === 64 && bytes === 64;
+  const what = connections === 1 ? "1 connection" : `${connections} connections`;
+  const name = `io/echo ${what}, ${bytes < 1024 ? `${bytes} B` : `${bytes / 1024} KiB`}`;
+  const { ours, receiver, net, c } = series;
+  const node = beside(name, ours, "net", net);
+  const native = beside(name, ours, "C io_uring", c);
+  const { cpu: multishot } = beside(name, ours, "a Receiver", receiver);
   return [
     compare({ ...node.rate, ...(busy ? { floor: { least: 1.5 } } : {}) }),
     compare({ ...node.cpu, as: "gain", ...(busy ? { goal: { least: 1.7 } } : {}) }),

@@ -1,5 +1,5 @@
-// Load for an echo server: load PORT CONNECTIONS BYTES MILLISECONDS. Each connection has one message on its
-// way at a time. Prints requests, seconds, and latencies in microseconds.
+// Load for an echo server: load PORT CONNECTIONS BYTES MILLISECONDS [udp]. Each connection has one message on its
+// way at a time; with udp each is a socket that has the server as its only peer. Prints requests, seconds, and latencies in microseconds.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -39,6 +39,7 @@ static int by_value(const void *a, const void *b) {
 
 int main(int argc, char **argv) {
   if (argc < 5) return 2;
+  const int udp = argc > 5 && strcmp(argv[5], "udp") == 0;
   const int port = atoi(argv[1]), count = atoi(argv[2]), size = atoi(argv[3]), one = 1;
   const double length = atof(argv[4]) * 1e6;
   struct connection *connections = calloc(count, sizeof *connections);
@@ -50,9 +51,9 @@ int main(int argc, char **argv) {
       .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   for (int i = 0; i < count; i++) {
     struct connection *c = &connections[i];
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    c->fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
     if (connect(c->fd, (void *)&address, sizeof address) != 0) die("connect");
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (!udp) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
     epoll_ctl(poll, EPOLL_CTL_ADD, c->fd, &event);
   }
