@@ -38,6 +38,8 @@ const KIND_NONE = 3;
 
 /** Descriptor numbers we keep account of: the kernel's own limit, fs.nr_open, as it usually is. */
 const OWNED_MAX = 1 << 20;
+/** The same with a kernel that is none: the account is for the addon, which closes what is left. */
+const OWNED_MAX_SIMULATED = 1 << 10;
 
 /** The latest alarm, in nanoseconds: what is later has no exact words, and the kernel's clock ends there too. */
 const ALARM_MAX = 9e18;
@@ -122,7 +124,7 @@ export class UringDriver implements IoDriver, Alarm {
   private readonly slab = new Slab<Handle>(INFLIGHT_MAX);
   private readonly supported: ReadonlySet<number>;
   /** One bit per descriptor number that is ours to close. */
-  private readonly owned = new Int32Array(new SharedArrayBuffer(OWNED_MAX / 8));
+  private readonly owned: Int32Array<SharedArrayBuffer>;
 
   /** Rings as 32-bit words, and where in them the fields are. */
   private readonly words: Int32Array;
@@ -181,6 +183,8 @@ export class UringDriver implements IoDriver, Alarm {
    */
   constructor(options?: UringOptions, system?: UringSystem) {
     const binding = system?.binding ?? loadBinding();
+    const ownedMax = system === undefined ? OWNED_MAX : OWNED_MAX_SIMULATED;
+    this.owned = new Int32Array(new SharedArrayBuffer(ownedMax / 8));
     const ring =
       system?.ring ??
       openRing({
@@ -578,11 +582,13 @@ export class UringDriver implements IoDriver, Alarm {
   }
 
   own(fd: number): void {
-    if (fd < OWNED_MAX) this.owned[fd >>> 5]! |= 1 << (fd & 31);
+    const word = fd >>> 5;
+    if (word < this.owned.length) this.owned[word]! |= 1 << (fd & 31);
   }
 
   disown(fd: number): void {
-    if (fd < OWNED_MAX) this.owned[fd >>> 5]! &= ~(1 << (fd & 31));
+    const word = fd >>> 5;
+    if (word < this.owned.length) this.owned[word]! &= ~(1 << (fd & 31));
   }
 
   closeNow(fd: number): number {

@@ -24,6 +24,8 @@ const SMALL_SIZE = 4 * 1024;
 const SMALL_COUNT = 256;
 const LARGE_SIZE = 64 * 1024;
 const LARGE_COUNT = 64;
+/** Blocks that are made at first. */
+const BLOCKS_MIN = 4;
 
 /** Memory for bytes on their way to or from an ordinary ArrayBuffer. */
 export class Block {
@@ -48,33 +50,39 @@ export class Block {
   }
 }
 
+/** Blocks of one size. More are made when all are lent, as many as there are, so that a small program has few. */
 class BlockClass {
   readonly size: number;
-  private readonly count: number;
+  private readonly most: number;
   private readonly free: Block[] = [];
-  private filled = false;
+  private made = 0;
 
-  constructor(size: number, count: number) {
+  constructor(size: number, most: number) {
     this.size = size;
-    this.count = count;
+    this.most = most;
   }
 
   take(memory: Memory): Block | null {
-    if (!this.filled) this.fill(memory);
-    return this.free.pop() ?? null;
+    const block = this.free.pop();
+    if (block !== undefined) return block;
+    if (this.made === this.most) return null;
+    this.grow(memory);
+    return this.free.pop()!;
   }
 
   give(block: Block): void {
     this.free.push(block);
   }
 
-  private fill(memory: Memory): void {
-    this.filled = true;
-    const arena = allocatePages(this.size * this.count);
+  private grow(memory: Memory): void {
+    const { size } = this;
+    const count = Math.min(Math.max(this.made, BLOCKS_MIN), this.most - this.made);
+    this.made += count;
+    const arena = allocatePages(size * count);
     const base = memory.locate(arena);
-    for (let i = this.count - 1; i >= 0; i--) {
-      const at = i * this.size;
-      this.free.push(new Block(arena.subarray(at, at + this.size), base + at, this));
+    for (let i = count - 1; i >= 0; i--) {
+      const at = i * size;
+      this.free.push(new Block(arena.subarray(at, at + size), base + at, this));
     }
   }
 }
