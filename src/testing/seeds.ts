@@ -5,6 +5,8 @@ import { ambientSeed } from "./ambient-seed.ts";
 export interface SeedsOptions {
   /** Seeds to run before the others: those that have failed once. */
   readonly also?: readonly number[];
+  /** The first of them. Default 1. */
+  readonly from?: number;
   /** Only this one. The environment variable `COOP_SEED` does the same. */
   readonly only?: number;
 }
@@ -102,7 +104,11 @@ function seedsOf(count: number, options: SeedsOptions | undefined): readonly num
   }
   const only = options?.only ?? fromEnvironment();
   if (only !== null) return [only];
-  return [...(options?.also ?? []), ...Array.from({ length: count }, (_, index) => index + 1)];
+  const from = options?.from ?? 1;
+  if (!Number.isInteger(from) || from < 0) {
+    throw new UsageError("COOP_SEEDS", "the first seed is a whole number, 0 or more");
+  }
+  return [...(options?.also ?? []), ...Array.from({ length: count }, (_, index) => from + index)];
 }
 
 /** Read where there is an environment to read from: this runs without Node too. */

@@ -65,17 +65,20 @@ export const FAULTS_MAX: Readonly<Required<FaultOptions>> = {
   clog: 0.05,
 };
 
-const NAMES = Object.keys(FAULTS_MAX) as Fault[];
+/** @internal All that there are. */
+export const FAULTS = Object.keys(FAULTS_MAX) as readonly Fault[];
+
+const NONE = Object.fromEntries(FAULTS.map((name) => [name, 0])) as Record<Fault, number>;
 
 /** A fault is in a run at all with this probability: many at once would hide each other. */
 const ACTIVE = 0.5;
 
 /** @internal Checked, and complete. */
 export function faultsOf(options: FaultOptions | undefined): Record<Fault, number> {
-  const faults = Object.fromEntries(NAMES.map((name) => [name, 0])) as Record<Fault, number>;
+  const faults: Record<Fault, number> = { ...NONE };
   for (const [name, probability] of Object.entries(options ?? {})) {
     if (!(name in FAULTS_MAX)) {
-      throw new UsageError("COOP_ARGUMENT", `"${name}" is no fault; there are ${NAMES.join(", ")}`);
+      throw new UsageError("COOP_ARGUMENT", `"${name}" is no fault; there are ${FAULTS.join(", ")}`);
     }
     if (!(typeof probability === "number" && probability >= 0 && probability <= 1)) {
       throw new UsageError(
@@ -91,7 +94,7 @@ export function faultsOf(options: FaultOptions | undefined): Record<Fault, numbe
 /** @internal The faults of one random run. */
 export function drawFaults(dice: Dice): FaultOptions {
   const drawn: Partial<Record<Fault, number>> = {};
-  for (const name of NAMES) {
+  for (const name of FAULTS) {
     if (dice.chance(ACTIVE)) drawn[name] = (FAULTS_MAX[name] * dice.next(1000)) / 1000;
   }
   return drawn;

@@ -34,21 +34,21 @@ const WRITE: ReadonlySet<number> = new Set([abi.OP_WRITE, abi.OP_WRITE_FIXED, ab
 
 /** -errno, or 0. */
 export function injected(kernel: SimulatedKernel, request: Request): number {
-  const { dice, faults } = kernel;
+  const { dice } = kernel;
   const { opcode } = request;
   // A close does what it has to, and then says what it says.
   if (opcode === abi.OP_CLOSE) return 0;
-  if (dice.chance(faults.spontaneousCancel)) return dice.chance(0.5) ? -ECANCELED : -EINTR;
+  if (kernel.strikes("spontaneousCancel")) return dice.chance(0.5) ? -ECANCELED : -EINTR;
   if (opcode === abi.OP_NOP) return 0;
-  if (dice.chance(faults.interrupted)) return -EINTR;
-  if (dice.chance(faults.again)) return -EAGAIN;
-  if (dice.chance(faults.exhausted)) {
+  if (kernel.strikes("interrupted")) return -EINTR;
+  if (kernel.strikes("again")) return -EAGAIN;
+  if (kernel.strikes("exhausted")) {
     return -dice.pick(MAKE_DESCRIPTORS.has(opcode) ? [EMFILE, ENFILE, ENOMEM, ENOBUFS] : [ENOMEM, ENOBUFS]);
   }
-  if (request.file instanceof RegularFile && dice.chance(faults.disk)) {
+  if (request.file instanceof RegularFile && kernel.strikes("disk")) {
     return -dice.pick(WRITE.has(opcode) ? [ENOSPC, EIO] : [EIO]);
   }
-  if (request.file instanceof StreamSocket && dice.chance(faults.connection)) {
+  if (request.file instanceof StreamSocket && kernel.strikes("connection")) {
     return disconnected(kernel, request, request.file);
   }
   return 0;

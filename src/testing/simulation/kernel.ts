@@ -12,7 +12,7 @@ import { AddressSpace } from "./address-space.ts";
 import { Agenda } from "./agenda.ts";
 import { DescriptorTable } from "./descriptor-table.ts";
 import { Dice } from "./dice.ts";
-import { type Fault, faultsOf } from "./faults.ts";
+import { FAULTS, type Fault, faultsOf } from "./faults.ts";
 import { FileSystem } from "./files.ts";
 import { injected } from "./injection.ts";
 import type { KernelOptions } from "./kernel-options.ts";
@@ -53,6 +53,8 @@ export class SimulatedKernel {
   readonly dice: Dice;
   /** Probabilities, changed as the run goes on. */
   readonly faults: Record<Fault, number>;
+  /** How often each fault has happened. */
+  readonly struck: Record<Fault, number> = faultsOf(undefined);
   readonly memory: AddressSpace = new AddressSpace();
   readonly files: FileSystem = new FileSystem();
   readonly network: Network;
@@ -110,8 +112,15 @@ export class SimulatedKernel {
 
   /** No more faults, and what takes time takes little: a program must come to its end now. */
   calm(): void {
-    for (const name of Object.keys(this.faults) as Fault[]) this.faults[name] = 0;
+    for (const fault of FAULTS) this.faults[fault] = 0;
     this.delayNs = Math.min(this.delayNs, 1e6);
+  }
+
+  /** Whether a fault happens here and now. */
+  strikes(fault: Fault): boolean {
+    if (!this.dice.chance(this.faults[fault])) return false;
+    this.struck[fault]++;
+    return true;
   }
 
   /** Takes a submission. */
@@ -157,9 +166,8 @@ export class SimulatedKernel {
     this.telling.get(key)?.told();
     this.telling.delete(key);
     this.owed.delete(key);
-    if (this.dice.chance(this.faults.duplicate))
-      this.stray({ ...completion, low: low & INDEX_MASK, tells: null });
-    if (this.dice.chance(this.faults.stale)) {
+    if (this.strikes("duplicate")) this.stray({ ...completion, low: low & INDEX_MASK, tells: null });
+    if (this.strikes("stale")) {
       this.stray({ low: this.dice.next(64), high: NO_GENERATION, result: this.dice.next(100), flags: 0 });
     }
   }
@@ -189,7 +197,7 @@ export class SimulatedKernel {
     const { file } = request;
     const now = this.now();
     if (file !== null) {
-      if (this.dice.chance(this.faults.clog)) file.cloggedUntil = now + this.dice.next(CLOG_MAX);
+      if (this.strikes("clog")) file.cloggedUntil = now + this.dice.next(CLOG_MAX);
       if (file.cloggedUntil > now) {
         this.attemptAt(request, file.cloggedUntil);
         return;
@@ -286,14 +294,14 @@ export class SimulatedKernel {
     const high = Math.floor(request.address / 4294967296) | 0;
     const target = [...this.requests].find((other) => other.low === low && other.high === high);
     const targetDelay = this.delay();
-    const first = this.dice.chance(this.faults.cancelFirst);
+    const first = this.strikes("cancelFirst");
     const result =
       target === undefined ? -ENOENT : this.cancelOne(target, first ? targetDelay + 2 : targetDelay);
     this.post(request, result, 0, first ? 0 : targetDelay + 2 + this.delay());
   }
 
   private cancelOne(target: Request, delay: number): number {
-    if (this.dice.chance(this.faults.lateCancel)) {
+    if (this.strikes("lateCancel")) {
       if (target.state === STARTING) {
         target.cancelled = true;
         return -EALREADY;

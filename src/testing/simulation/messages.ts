@@ -116,11 +116,11 @@ export function receiveSelected(kernel: SimulatedKernel, request: Request): numb
     if (at === -1) return -ENOBUFS;
     const into = group.bytes(at, kernel);
     if (into === null) return -EFAULT;
-    const short = into.length > 1 && kernel.dice.chance(kernel.faults.shortRead);
+    const short = into.length > 1 && kernel.strikes("shortRead");
     const count = file.read(short ? into.subarray(0, kernel.dice.between(1, into.length - 1)) : into, -1);
     if (count === BLOCKED || count <= 0) return count;
     const flags = abi.CQE_BUFFER | (group.take(at) << abi.CQE_BUFFER_SHIFT);
-    if (!request.multishot || kernel.dice.chance(kernel.faults.multishotEnd)) {
+    if (!request.multishot || kernel.strikes("multishotEnd")) {
       request.lastFlags = flags;
       return count;
     }

@@ -30,14 +30,14 @@ export function operate(kernel: SimulatedKernel, request: Request): number {
 
 function read(kernel: SimulatedKernel, request: Request, into: Uint8Array): number {
   const { length } = into;
-  const short = length > 1 && kernel.dice.chance(kernel.faults.shortRead);
+  const short = length > 1 && kernel.strikes("shortRead");
   const part = short ? into.subarray(0, kernel.dice.between(1, length - 1)) : into;
   return request.file!.read(part, request.offset);
 }
 
 function write(kernel: SimulatedKernel, request: Request, from: Uint8Array): number {
   const { length } = from;
-  const short = length > 1 && kernel.dice.chance(kernel.faults.shortWrite);
+  const short = length > 1 && kernel.strikes("shortWrite");
   const part = short ? from.subarray(0, kernel.dice.between(1, length - 1)) : from;
   return request.file!.write(part, request.offset);
 }
@@ -95,7 +95,7 @@ const send: Operation = (kernel, request) => {
   if (result < 0) return request.done > 0 ? request.done : result;
   request.done += result;
   // With MSG_WAITALL the kernel goes on, but it may also give up early.
-  const all = (request.opFlags & abi.MSG_WAITALL) !== 0 && !kernel.dice.chance(kernel.faults.shortWrite);
+  const all = (request.opFlags & abi.MSG_WAITALL) !== 0 && !kernel.strikes("shortWrite");
   return all && result < rest.length ? BLOCKED : request.done;
 };
 
@@ -107,7 +107,7 @@ const accept: Operation = (kernel, request) => {
     if (!kernel.descriptors.hasRoom(1)) return -EMFILE;
     const number = kernel.descriptors.open(listener.pending.shift()!);
     kernel.network.onRoom();
-    if (!request.multishot || kernel.dice.chance(kernel.faults.multishotEnd)) return number;
+    if (!request.multishot || kernel.strikes("multishotEnd")) return number;
     kernel.shot(request, number);
   }
 };
@@ -162,7 +162,7 @@ const close: Operation = (kernel, { fd }) => {
     return -EBADF;
   }
   kernel.drop(file);
-  return kernel.dice.chance(kernel.faults.close) ? -kernel.dice.pick([EIO, ENOSPC, EINTR]) : 0;
+  return kernel.strikes("close") ? -kernel.dice.pick([EIO, ENOSPC, EINTR]) : 0;
 };
 
 const poll: Operation = (_kernel, { file, opFlags }) => {

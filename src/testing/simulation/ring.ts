@@ -69,9 +69,9 @@ export class SimulatedRing implements NativeRing {
 
   flush(toSubmit: number): number {
     const { kernel, words } = this;
-    const { dice, faults } = kernel;
+    const { dice } = kernel;
     let most = toSubmit;
-    if (this.failures < FAILURES_MAX && dice.chance(faults.enterFailure)) {
+    if (this.failures < FAILURES_MAX && kernel.strikes("enterFailure")) {
       this.failures++;
       if (toSubmit === 0 || dice.chance(0.5)) return -dice.pick([EAGAIN, EBUSY, EINTR, ENOMEM]);
       most = dice.next(toSubmit);
@@ -93,6 +93,10 @@ export class SimulatedRing implements NativeRing {
   private post(): void {
     const { kernel, words, cqEntries } = this;
     const { due } = kernel;
+    if (due.length === 0) {
+      words[SQ_FLAGS >> 2] = 0;
+      return;
+    }
     let tail = words[CQ_TAIL >> 2]!;
     const room = cqEntries - ((tail - words[CQ_HEAD >> 2]!) | 0);
     for (const completion of due.splice(0, room)) {

@@ -52,11 +52,11 @@ export class SimulatedRuntime extends VirtualRuntime {
 
   /** To what happens next: a timer, or something in the kernel. */
   protected override jump(): boolean {
-    const { next, dice, faults } = this.kernel;
+    const { next } = this.kernel;
     if (next >= this.timers.next) return super.jump();
     if (next === Number.POSITIVE_INFINITY) return false;
     this.advance(Math.max(0, next - this.cooperator.now()) / 1e6);
-    if (dice.chance(faults.clockJump)) this.advance(HOUR_MS);
+    if (this.kernel.strikes("clockJump")) this.advance(HOUR_MS);
     return true;
   }
 

@@ -16,7 +16,7 @@ const BLOCK = 512;
 /** Blocks of one file, written at their places by several tasks; the model knows what each may hold. */
 export const blocks: Scene = op(function* blocks(stage: Stage) {
   const path = `/blocks-${stage.index}`;
-  const allowed: Set<number>[] = Array.from({ length: stage.dice.between(1, 8) }, () => new Set([0]));
+  const allowed: Set<number>[] = Array.from({ length: stage.count(8) }, () => new Set([0]));
   stage.simulation.atRest(() => {
     const content = stage.simulation.runtime.kernel.files.read(path) ?? new Uint8Array(0);
     allowed.forEach((versions, block) => {
@@ -35,7 +35,7 @@ export const blocks: Scene = op(function* blocks(stage: Stage) {
   const writing = new Set<number>();
   let version = 0;
   const writer = op(function* writer() {
-    for (let rounds = dice.between(1, 6); rounds > 0; rounds--) {
+    for (let rounds = stage.count(6); rounds > 0; rounds--) {
       const block = dice.next(allowed.length);
       if (writing.has(block)) continue;
       writing.add(block);
@@ -79,7 +79,7 @@ export const saves: Scene = op(function* saves(stage: Stage) {
       stage.simulation.fail(`the saved file has ${content.length} bytes and begins with ${version}`);
     }
   });
-  for (let version = 1; version <= stage.dice.between(1, 5); version++) {
+  for (let version = 1; version <= stage.count(5); version++) {
     allowed.add(version);
     yield* writeFileAtomic(path, new Uint8Array(BLOCK).fill(version));
     saved = true;
@@ -99,7 +99,7 @@ export const datagrams: Scene = op(function* datagrams(stage: Stage) {
   try {
     const mail = new MailModel(stage.simulation, MESSAGES_MAX);
     yield* together(several(stage, 3, () => tolerant(() => mailer(stage, near, mail, address))));
-    for (let rounds = 0; rounds < 10; rounds++) {
+    for (let rounds = stage.count(10); rounds > 0; rounds--) {
       const reader = spawn(mailReader(stage, far, mail), { failure: "hold" });
       if (dice.chance(0.5)) spawn(killLater(reader, dice.next(3000)));
       yield* reader.settled();
@@ -118,7 +118,7 @@ export const datagrams: Scene = op(function* datagrams(stage: Stage) {
 });
 
 const mailer = op(function* mailer(stage: Stage, socket: Datagram, mail: MailModel, to: AddressLike) {
-  for (let count = stage.dice.next(12); count > 0 && mail.next < MESSAGES_MAX; count--) {
+  for (let count = stage.size(12); count > 0 && mail.next < MESSAGES_MAX; count--) {
     const id = mail.next++;
     yield* socket.sendTo(mail.make(id, stage.dice.between(2, 40)), to);
     mail.confirmed.add(id);
@@ -126,7 +126,7 @@ const mailer = op(function* mailer(stage: Stage, socket: Datagram, mail: MailMod
 });
 
 const mailReader = op(function* mailReader(stage: Stage, socket: Datagram, mail: MailModel) {
-  for (let count = stage.dice.between(1, 10); count > 0; count--) {
+  for (let count = stage.count(10); count > 0; count--) {
     const into = stage.bytes(64);
     const { count: length, truncated } = yield* socket.receive(into, { timeout: 5000 });
     mail.came(into.subarray(0, length), truncated);

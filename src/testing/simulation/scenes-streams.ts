@@ -40,9 +40,9 @@ export const duplex: Scene = op(function* duplex(stage: Stage) {
   try {
     const [there, back] = [stage.stream(), stage.stream()];
     yield* together([
-      tolerant(() => sender(stage, near, there, stage.dice.next(8000))),
+      tolerant(() => sender(stage, near, there, stage.size(8000))),
       tolerant(() => receiver(stage, far, there, (into) => recv(far, into))),
-      tolerant(() => sender(stage, far, back, stage.dice.next(8000))),
+      tolerant(() => sender(stage, far, back, stage.size(8000))),
       tolerant(() => receiver(stage, near, back, (into) => recv(near, into))),
     ]);
   } finally {
@@ -68,7 +68,7 @@ export const echo: Scene = op(function* echo(stage: Stage) {
 });
 
 const echoSession = op(function* echoSession(stage: Stage, socket: Socket) {
-  const into = stage.bytes(stage.dice.between(1, 4000));
+  const into = stage.bytes(stage.count(4000));
   for (;;) {
     const count = yield* recv(socket, into);
     if (count === 0) return;
@@ -80,7 +80,7 @@ const echoClient = op(function* echoClient(stage: Stage) {
   const socket = yield* connect({ host: "127.0.0.1", port: stage.port }, { timeout: "60 seconds" });
   try {
     const model = stage.stream();
-    const total = stage.dice.next(4000);
+    const total = stage.size(4000);
     yield* all([
       sender(stage, socket, model, total),
       receiver(stage, socket, model, (into) => recv(socket, into)),
@@ -108,9 +108,9 @@ export const pipe: Scene = op(function* pipe(stage: Stage) {
 
 const pipeWriter = op(function* pipeWriter(stage: Stage, writer: Descriptor, model: StreamModel) {
   try {
-    const total = stage.dice.next(6000);
+    const total = stage.size(6000);
     while (model.sent < total) {
-      const bytes = stage.bytes(Math.min(stage.dice.between(1, 2000), total - model.sent));
+      const bytes = stage.bytes(Math.min(stage.count(2000), total - model.sent));
       model.fill(bytes);
       yield* writeAll(writer, bytes);
       model.sent += bytes.length;
@@ -127,11 +127,12 @@ export const selects: Scene = op(function* selects(stage: Stage) {
   try {
     yield* group(function* (g: Group) {
       const models = [stage.stream(), stage.stream()] as const;
-      g.spawn(tolerant(() => sender(stage, near, models[0], dice.next(3000))));
-      g.spawn(tolerant(() => sender(stage, far, models[1], dice.next(3000))));
+      g.spawn(tolerant(() => sender(stage, near, models[0], stage.size(3000))));
+      g.spawn(tolerant(() => sender(stage, far, models[1], stage.size(3000))));
       const over = [false, false];
       const ends = [far, near] as const;
-      for (let rounds = 0; rounds < 60 && !(over[0] && over[1]); rounds++) {
+      const most = stage.count(60);
+      for (let rounds = 0; rounds < most && !(over[0] && over[1]); rounds++) {
         const buffers = [stage.bytes(200), stage.bytes(200)] as const;
         const arms: Record<string, Operation<unknown>> = { pause: sleep(dice.between(1, 2000)) };
         for (const i of [0, 1] as const) if (!over[i]) arms[i] = recv(ends[i], buffers[i]);
@@ -155,7 +156,7 @@ export const timeouts: Scene = op(function* timeouts(stage: Stage) {
   const { near, far } = yield* pair(stage, stage.dice.chance(0.5));
   const { runtime } = stage.simulation;
   try {
-    for (let rounds = stage.dice.between(1, 4); rounds > 0; rounds--) {
+    for (let rounds = stage.count(4); rounds > 0; rounds--) {
       const limit = stage.dice.between(1, 500);
       const since = runtime.now;
       try {
@@ -218,7 +219,7 @@ export const buffered: Scene = op(function* buffered(stage: Stage) {
     const ahead = new Receiver(far, ring, { held: dice.between(1, 8) });
     const model = stage.stream();
     yield* together([
-      tolerant(() => sender(stage, near, model, dice.next(3000))),
+      tolerant(() => sender(stage, near, model, stage.size(3000))),
       tolerant(() => receiver(stage, far, model, (into) => ahead.read(into))),
     ]);
   } finally {
@@ -233,7 +234,7 @@ export const goodbyes: Scene = op(function* goodbyes(stage: Stage) {
   const { near, far } = yield* pair(stage, dice.chance(0.5));
   try {
     spawn(tolerant(() => swallow(stage, far)));
-    for (let rounds = dice.between(1, 3); rounds > 0; rounds--) {
+    for (let rounds = stage.count(3); rounds > 0; rounds--) {
       const count = { begun: 0, over: 0 };
       const speaker = spawn(
         tolerant(() => speak(stage, near, count)),

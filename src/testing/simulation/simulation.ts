@@ -11,7 +11,7 @@ import { checkTree } from "../checks.ts";
 import { violated } from "../leaks.ts";
 import { runSeeds, type SeedsOptions } from "../seeds.ts";
 import { Dice } from "./dice.ts";
-import { drawFaults, type FaultOptions } from "./faults.ts";
+import { drawFaults, FAULTS, type Fault, type FaultOptions, faultsOf } from "./faults.ts";
 import { randomIoProgram } from "./programs.ts";
 import { SimulatedRuntime } from "./runtime.ts";
 import { isWorldly } from "./worldly.ts";
@@ -68,6 +68,8 @@ export interface SimulationResult {
   readonly cancels: number;
   readonly kills: number;
   readonly virtualSeconds: number;
+  /** How often each fault has happened. */
+  readonly faults: Readonly<Record<Fault, number>>;
 }
 
 class Totals implements SimulationResult {
@@ -77,6 +79,7 @@ class Totals implements SimulationResult {
   cancels = 0;
   kills = 0;
   virtualSeconds = 0;
+  readonly faults: Record<Fault, number> = faultsOf(undefined);
 }
 
 /** Steps of the clock in the first phase. */
@@ -86,6 +89,9 @@ const KILLS = [0, 0.005, 0.02, 0.1];
 const DELAYS_MS = [0, 0.001, 0.1, 5, 1000, 5000];
 const BUFFERS = [1, 7, 64, 1024, 16_384];
 const ENTRIES = [2, 4, 8];
+/** Hardly ever full, and made at once. */
+const SQ_ENTRIES = 64;
+const CQ_ENTRIES = 128;
 
 /**
  * Runs `program`, or programs of a library made of the seed, under `count` seeds. Everything is made of the seed: the
@@ -100,8 +106,31 @@ export function runSimulation(
   options?: SimulationOptions,
 ): SimulationResult {
   const totals = new Totals();
-  runSeeds(count, (seed) => simulate(seed, program, options, totals), options);
+  runSeeds(count, (seed) => simulateTwice(seed, program, options, totals), options);
   return totals;
+}
+
+/**
+ * Errors are a part of most runs, and most of what an error costs is its stack: they are only made in a second run
+ * of a seed that fails.
+ */
+function simulateTwice(
+  seed: number,
+  program: SimulatedProgram,
+  options: SimulationOptions | undefined,
+  totals: Totals,
+): void {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    simulate(seed, program, options, totals);
+  } catch (error) {
+    Error.stackTraceLimit = stackTraceLimit;
+    simulate(seed, program, options, totals);
+    throw error;
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 function simulate(
@@ -118,7 +147,8 @@ function simulate(
     delay: dice.pick(DELAYS_MS),
     bufferBytes: dice.pick(BUFFERS),
     ...(dice.chance(0.1) ? { descriptors: dice.between(1, 12) } : {}),
-    ...(small ? { sqEntries: dice.pick(ENTRIES), cqEntries: dice.pick(ENTRIES) * 2 } : {}),
+    sqEntries: small ? dice.pick(ENTRIES) : SQ_ENTRIES,
+    cqEntries: small ? dice.pick(ENTRIES) * 2 : CQ_ENTRIES,
   });
   const simulation = new Simulation(seed, runtime, dice);
   const main = runtime.cooperator.spawn(program(simulation), { name: "main", failure: "hold" });
@@ -135,6 +165,7 @@ function simulate(
   totals.cancels += runtime.io?.cancels ?? 0;
   totals.kills += kills.count;
   totals.virtualSeconds += runtime.now / 1000;
+  for (const fault of FAULTS) totals.faults[fault] += runtime.kernel.struck[fault];
 }
 
 class Kills {

@@ -21,11 +21,24 @@ export class Stage {
   readonly simulation: Simulation;
   readonly dice: Dice;
   readonly index: number;
+  /** How much of a scene is played, up to 1. */
+  private readonly length: number;
 
-  constructor(simulation: Simulation, index: number) {
+  constructor(simulation: Simulation, index: number, length: number) {
     this.simulation = simulation;
     this.dice = simulation.dice;
     this.index = index;
+    this.length = length;
+  }
+
+  /** How many of something: in a program of full length from 1 to `most`. */
+  count(most: number): number {
+    return this.dice.between(1, Math.max(Math.min(2, most), Math.round(most * this.length)));
+  }
+
+  /** How many bytes: in a program of full length from 0 up to `most`. */
+  size(most: number): number {
+    return this.dice.next(Math.ceil(most * this.length) + 1);
   }
 
   get port(): number {
@@ -47,7 +60,7 @@ export type Scene = (stage: Stage) => Operation<unknown>;
 
 /** From one to `most` operations. */
 export function several(stage: Stage, most: number, make: () => Operation<unknown>): Operation<unknown>[] {
-  return Array.from({ length: stage.dice.between(1, most) }, make);
+  return Array.from({ length: stage.count(most) }, make);
 }
 
 /** All of them, to their ends: a kill of one is nothing to the others. */
@@ -87,7 +100,7 @@ export const pair = op(function* pair(stage: Stage, unix: boolean) {
 /** Sends all of a model's bytes in messages, and says then that there are no more. */
 export const sender = op(function* sender(stage: Stage, socket: Socket, model: StreamModel, total: number) {
   while (model.sent < total) {
-    const bytes = stage.bytes(Math.min(stage.dice.between(1, 3000), total - model.sent));
+    const bytes = stage.bytes(Math.min(stage.count(3000), total - model.sent));
     model.fill(bytes);
     yield* sendAll(socket, bytes);
     model.sent += bytes.length;
@@ -133,8 +146,8 @@ const receiveSome = op(function* receiveSome(
   model: StreamModel,
   read: (into: Bytes) => Operation<number>,
 ) {
-  for (let rounds = stage.dice.between(1, 30); rounds > 0; rounds--) {
-    const into = stage.bytes(stage.dice.between(1, 3000));
+  for (let rounds = stage.count(30); rounds > 0; rounds--) {
+    const into = stage.bytes(stage.count(3000));
     const count = yield* read(into);
     if (count === 0) {
       model.ended(socket);
