@@ -65,9 +65,9 @@ bool setupRing(const RingRequest& request, Ring* ring, SetupFailure* failure) {
     result = trySetup(request, sqEntries, cqEntries, &ring->params);
     if (result != -ENOMEM) break;
     // The same size once more, for the late release, and only then half of it.
-    if (attempt > 0 && sqEntries > kSqEntriesMin) {
-      sqEntries = std::max(sqEntries / 2, kSqEntriesMin);
-      cqEntries = std::max({cqEntries / 2, sqEntries, kCqEntriesMin});
+    if (attempt > 0) {
+      if (sqEntries > kSqEntriesMin) sqEntries = std::max(sqEntries / 2, kSqEntriesMin);
+      if (cqEntries > kCqEntriesMin) cqEntries = std::max({cqEntries / 2, sqEntries, kCqEntriesMin});
     }
     sleepNs(kMemoryBackoffNs);
   }

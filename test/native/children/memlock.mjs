@@ -17,4 +17,8 @@ for (const ring of rings) ring.close();
 // The charge of the closed ones is released late: waiting for it is part of the set-up.
 const again = createRing(256, 1024);
 const works = "step" in again ? again : { sqEntries: again.sqEntries };
-console.log(JSON.stringify({ sizes, failure, again: works }));
+if (!("step" in again)) again.close();
+// A short submission queue is no reason to insist on a long completion queue.
+const lopsided = createRing(4, 8192);
+const shrunk = "step" in lopsided ? lopsided : { cqEntries: lopsided.cqEntries };
+console.log(JSON.stringify({ sizes, failure, again: works, lopsided: shrunk }));
