@@ -87,6 +87,34 @@ export async function alternate<K extends string, T>(
   return series;
 }
 
+/** Rounds inside one process that do not count: its code is still being compiled. */
+export const WARM_ROUNDS = 5;
+
+/** {@link alternate} inside one process, without the rounds that warm it up. */
+export async function alternateWarm<K extends string, T>(
+  rounds: number,
+  contenders: Readonly<Record<K, () => Promise<T> | T>>,
+): Promise<Series<K, T>> {
+  const series = await alternate(rounds + WARM_ROUNDS, contenders);
+  for (const name of Object.keys(series) as K[]) series[name].splice(0, WARM_ROUNDS);
+  return series;
+}
+
+/** The rounds of a part that alternates inside its process, from several processes in a row. */
+export async function shortRounds<K extends string>(
+  processes: number,
+  bench: string,
+  part: string,
+  args: readonly (string | number)[],
+): Promise<Series<K, number>> {
+  const all: Partial<Series<K, number>> = {};
+  for (let i = 0; i < processes; i++) {
+    const series = await runPart<Series<K, number>>(bench, part, args);
+    for (const name of Object.keys(series) as K[]) all[name] = [...(all[name] ?? []), ...series[name]];
+  }
+  return all as Series<K, number>;
+}
+
 export function compare(c: Comparison): Row {
   const ratios = c.ours.map((ours, i) => (c.as === "gain" ? c.peer[i]! / ours : ours / c.peer[i]!));
   const ours = quantile(c.ours, 0.5);

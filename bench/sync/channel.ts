@@ -5,18 +5,7 @@
  */
 import { Channel, op, run, yieldNow } from "cooperator";
 import { Effect, Queue } from "effect";
-import {
-  alternate,
-  type Bench,
-  compare,
-  nowNs,
-  type Row,
-  runPart,
-  type Series,
-  together,
-} from "../harness.ts";
-
-const WARM_ROUNDS = 5;
+import { alternateWarm, type Bench, compare, nowNs, type Row, shortRounds, together } from "../harness.ts";
 
 const uncontended = op(function* (count: number) {
   const channel = new Channel<number>(16);
@@ -144,8 +133,7 @@ const contenders: Record<
 export const bench: Bench = {
   needsRing: false,
   parts: {
-    pairs: (which, rounds, count) =>
-      alternate(Number(rounds) + WARM_ROUNDS, contenders[which!]!(Number(count))),
+    pairs: (which, rounds, count) => alternateWarm(Number(rounds), contenders[which!]!(Number(count))),
   },
   async rows({ rounds, size }) {
     const rows: Row[] = [];
@@ -156,17 +144,11 @@ export const bench: Bench = {
       ["effect", "capacity 16", "Effect Queue", { most: 0.2 }],
       ["rendezvous", "capacity 0", "promises", { most: 1 }],
     ] as const) {
-      const ours: number[] = [];
-      const peer: number[] = [];
-      for (let round = 0; round < rounds; round++) {
-        const series = await runPart<Series<"ours" | "peer", number>>("sync/channel", "pairs", [
-          which,
-          size(20, 2),
-          size(50_000, 1000),
-        ]);
-        ours.push(...series.ours.slice(WARM_ROUNDS));
-        peer.push(...series.peer.slice(WARM_ROUNDS));
-      }
+      const { ours, peer } = await shortRounds<"ours" | "peer">(rounds, "sync/channel", "pairs", [
+        which,
+        size(20, 2),
+        size(50_000, 1000),
+      ]);
       rows.push(
         compare({
           name: `sync/channel ${name}, beside ${peerName}`,

@@ -6,9 +6,8 @@
 import { type Operation, op, run, yieldNow } from "cooperator";
 import { Mutex, RwLock, Semaphore } from "cooperator/sync";
 import { Effect, Semaphore as EffectSemaphore } from "effect";
-import { type Bench, compare, median, nowNs, type Row, runPart, together } from "../harness.ts";
+import { type Bench, compare, median, nowNs, type Row, runPart, together, WARM_ROUNDS } from "../harness.ts";
 
-const WARM_ROUNDS = 5;
 const CONTENDERS = 100;
 
 const uncontended: Readonly<Record<string, (count: number) => Operation<void>>> = {

@@ -4,9 +4,7 @@
  * resumes its innermost frame, as we do.
  */
 import { type Operation, op, run, yieldNow } from "cooperator";
-import { alternate, type Bench, compare, nowNs, type Row, runPart, type Series } from "../harness.ts";
-
-const WARM_ROUNDS = 5;
+import { alternateWarm, type Bench, compare, nowNs, type Row, shortRounds } from "../harness.ts";
 
 const framed: (depth: number, count: number) => Operation<number> = op(function* (
   depth: number,
@@ -44,7 +42,7 @@ export const bench: Bench = {
   needsRing: false,
   parts: {
     all: (depth, rounds, count) =>
-      alternate(Number(rounds) + WARM_ROUNDS, {
+      alternateWarm(Number(rounds), {
         ours: () => run(framed(Number(depth), Number(count))),
         plain: () => runPlain(Number(depth), Number(count)),
         await: () => awaiting(Number(depth), Number(count)),
@@ -53,16 +51,11 @@ export const bench: Bench = {
   async rows({ rounds, size }) {
     const rows: Row[] = [];
     for (const depth of [1, 10, 100]) {
-      const all: Series<"ours" | "plain" | "await", number> = { ours: [], plain: [], await: [] };
-      for (let round = 0; round < rounds; round++) {
-        const series = await runPart<typeof all>("task/call-depth", "all", [
-          depth,
-          size(30, 2),
-          size(20_000, 500),
-        ]);
-        for (const name of ["ours", "plain", "await"] as const)
-          all[name].push(...series[name].slice(WARM_ROUNDS));
-      }
+      const all = await shortRounds<"ours" | "plain" | "await">(rounds, "task/call-depth", "all", [
+        depth,
+        size(30, 2),
+        size(20_000, 500),
+      ]);
       for (const peerName of ["plain", "await"] as const) {
         rows.push(
           compare({

@@ -5,9 +5,7 @@
  * The body is static: `spawn(empty())`. A generator function written inline costs V8 ten times as much to make.
  */
 import { op, run, spawn } from "cooperator";
-import { alternate, type Bench, compare, nowNs, runPart, type Series } from "../harness.ts";
-
-const WARM_ROUNDS = 5;
+import { alternateWarm, type Bench, compare, nowNs, shortRounds } from "../harness.ts";
 
 const empty = op(function* () {});
 
@@ -45,12 +43,12 @@ export const bench: Bench = {
   needsRing: false,
   parts: {
     each: (rounds, count) =>
-      alternate(Number(rounds) + WARM_ROUNDS, {
+      alternateWarm(Number(rounds), {
         ours: () => run(spawnJoin(Number(count))),
         peer: () => awaitEach(Number(count)),
       }),
     many: (rounds, count) =>
-      alternate(Number(rounds) + WARM_ROUNDS, {
+      alternateWarm(Number(rounds), {
         ours: () => run(spawnMany(Number(count))),
         peer: () => awaitMany(Number(count)),
       }),
@@ -62,17 +60,11 @@ export const bench: Bench = {
       ["many", "1000 at a time"],
     ] as const) {
       const count = part === "many" ? 1000 : size(20_000, 500);
-      const shortRounds = part === "many" ? size(400, 3) : size(60, 3);
-      const ours: number[] = [];
-      const peer: number[] = [];
-      for (let round = 0; round < rounds; round++) {
-        const series = await runPart<Series<"ours" | "peer", number>>("task/spawn-join", part, [
-          shortRounds,
-          count,
-        ]);
-        ours.push(...series.ours.slice(WARM_ROUNDS));
-        peer.push(...series.peer.slice(WARM_ROUNDS));
-      }
+      const each = part === "many" ? size(400, 3) : size(60, 3);
+      const { ours, peer } = await shortRounds<"ours" | "peer">(rounds, "task/spawn-join", part, [
+        each,
+        count,
+      ]);
       rows.push(
         compare({
           name: `task/spawn-join ${name}`,

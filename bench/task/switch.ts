@@ -4,18 +4,7 @@
  * that each release wakes the other one, beside two async functions that `await null`.
  */
 import { Coordinator, op, run, yieldNow } from "cooperator";
-import {
-  alternate,
-  type Bench,
-  compare,
-  nowNs,
-  type Row,
-  runPart,
-  type Series,
-  together,
-} from "../harness.ts";
-
-const WARM_ROUNDS = 5;
+import { alternateWarm, type Bench, compare, nowNs, type Row, shortRounds, together } from "../harness.ts";
 
 const yielding = op(function* (count: number) {
   for (let i = 0; i < count; i++) yield* yieldNow();
@@ -121,8 +110,7 @@ const contenders: Record<
 export const bench: Bench = {
   needsRing: false,
   parts: {
-    pairs: (which, rounds, count) =>
-      alternate(Number(rounds) + WARM_ROUNDS, contenders[which!]!(Number(count))),
+    pairs: (which, rounds, count) => alternateWarm(Number(rounds), contenders[which!]!(Number(count))),
   },
   async rows({ rounds, size }) {
     const rows: Row[] = [];
@@ -131,17 +119,11 @@ export const bench: Bench = {
       ["bare", "yieldNow, 100 tasks", "bare generators", 1.5],
       ["release", "ping-pong, release + acquire", "await null", 1],
     ] as const) {
-      const ours: number[] = [];
-      const peer: number[] = [];
-      for (let round = 0; round < rounds; round++) {
-        const series = await runPart<Series<"ours" | "peer", number>>("task/switch", "pairs", [
-          which,
-          size(40, 2),
-          size(50_000, 1000),
-        ]);
-        ours.push(...series.ours.slice(WARM_ROUNDS));
-        peer.push(...series.peer.slice(WARM_ROUNDS));
-      }
+      const { ours, peer } = await shortRounds<"ours" | "peer">(rounds, "task/switch", "pairs", [
+        which,
+        size(40, 2),
+        size(50_000, 1000),
+      ]);
       rows.push(
         compare({
           name: `task/switch ${name}, beside ${peerName}`,

@@ -7,9 +7,8 @@
 import { type AsyncSelf, type Body, type Operation, op, run, spawn, until, yieldNow } from "cooperator";
 import { runEffect, toEffect } from "cooperator/effect";
 import { Effect } from "effect";
-import { alternate, type Bench, compare, nowNs, type Row, runPart, type Series } from "../harness.ts";
+import { alternateWarm, type Bench, compare, nowNs, type Row, shortRounds } from "../harness.ts";
 
-const WARM_ROUNDS = 3;
 const CROWD = 100;
 
 const generator = op(function* (count: number) {
@@ -60,7 +59,7 @@ export const bench: Bench = {
   needsRing: false,
   parts: {
     pairs: (kind, each, rounds, count) =>
-      alternate(Number(rounds) + WARM_ROUNDS, {
+      alternateWarm(Number(rounds), {
         ours: () => run(crowds(kind as Kind, Number(count), Number(each))),
         peer: () => run(crowds("generator", Number(count), Number(each))),
       }),
@@ -74,18 +73,12 @@ export const bench: Bench = {
       ["until", 100, "suspension, until(a resolved promise)"],
       ["effect", 100, "suspension, toEffect"],
     ] as const) {
-      const ours: number[] = [];
-      const peer: number[] = [];
-      for (let round = 0; round < rounds; round++) {
-        const series = await runPart<Series<"ours" | "peer", number>>("task/switchers", "pairs", [
-          kind,
-          each,
-          size(5, 1),
-          each === 0 ? size(50, 2) : size(1, 1),
-        ]);
-        ours.push(...series.ours.slice(WARM_ROUNDS));
-        peer.push(...series.peer.slice(WARM_ROUNDS));
-      }
+      const { ours, peer } = await shortRounds<"ours" | "peer">(rounds, "task/switchers", "pairs", [
+        kind,
+        each,
+        size(5, 1),
+        each === 0 ? size(50, 2) : size(1, 1),
+      ]);
       rows.push(
         compare({
           name: `task/switchers ${name}`,
