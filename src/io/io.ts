@@ -8,7 +8,7 @@ import { UnsupportedError, UsageError } from "../coordinator/errors.ts";
 import type { Cooperator, Driver } from "../coordinator/scheduler/cooperator.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import { IDLE } from "../handle/handle.ts";
-import type { Descriptor } from "./descriptor/descriptor.ts";
+import type { Entry } from "./descriptor/entry.ts";
 import type { DriverStatistics, IoDriver } from "./driver/driver.ts";
 import { Handle } from "./handle.ts";
 
@@ -27,7 +27,8 @@ export interface IoStatistics extends DriverStatistics {
 export class Io {
   readonly cooperator: Cooperator;
   readonly driver: IoDriver;
-  /** @internal */ readonly descriptors: EmbeddedList<Descriptor> = new EmbeddedList();
+  /** @internal Of the descriptors that are open. */ readonly entries: EmbeddedList<Entry> =
+    new EmbeddedList();
   /** Idle handles, linked through themselves. */
   private free: Handle | null = null;
   private freeCount = 0;
@@ -36,6 +37,8 @@ export class Io {
   private fixedSize = 1;
   private fixedCount = 0;
   private groups = 0;
+  /** @internal Descriptors that are held wait for a collection. */
+  collecting = false;
 
   constructor(cooperator: Cooperator, driver: IoDriver) {
     this.cooperator = cooperator;
@@ -44,7 +47,7 @@ export class Io {
 
   /** @internal True when one of our descriptors has the number. */
   owns(number: number): boolean {
-    for (const descriptor of this.descriptors) if (descriptor.number === number) return true;
+    for (const entry of this.entries) if (entry.number === number) return true;
     return false;
   }
 
@@ -113,13 +116,16 @@ export class Io {
 
   /** Closes what is still open, without waiting for it; the driver is done when `inflight` is 0. */
   closeDescriptors(): void {
-    for (const descriptor of [...this.descriptors]) descriptor[Symbol.dispose]();
+    for (const entry of [...this.entries]) {
+      if (entry.held !== null) entry.held[Symbol.dispose]();
+      else entry.close();
+    }
   }
 
   statistics(): IoStatistics {
     return {
       ...this.driver.statistics(),
-      descriptors: this.descriptors.length,
+      descriptors: this.entries.length,
       blocks: this.driver.memory.lent,
     };
   }

@@ -164,11 +164,9 @@ export class NodeHost implements Host, Alarm {
 
   /** There are no more turns. The ring has cancelled what was in flight when it was closed. */
   private abandonDescriptors(driver: UringDriver): void {
-    for (const descriptor of [...ioOf(this.cooperator).descriptors]) {
-      descriptor.inflight = 0;
-      descriptor.closing = null;
-      const { borrowed } = descriptor;
-      const number = descriptor.surrender();
+    for (const entry of [...ioOf(this.cooperator).entries]) {
+      const { number, borrowed } = entry;
+      entry.forget();
       // Others have last words to say on standard output and error.
       if (!borrowed && number > 2) driver.closeNow(number);
     }

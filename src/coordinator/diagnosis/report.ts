@@ -3,7 +3,7 @@ import type { Task } from "../task/task.ts";
 
 /** Something that went wrong and that no task can be told of. */
 export interface Report {
-  readonly kind: "failure" | "kill-overridden" | "stuck" | "hook" | "callback" | "stall";
+  readonly kind: "failure" | "kill-overridden" | "stuck" | "hook" | "callback" | "stall" | "dropped";
   /** The task it is about; null for a callback that belongs to none. */
   readonly task: Task | null;
   /** The place, in words, where it is known. */
@@ -28,6 +28,8 @@ function inWords({ kind, where }: Report): string {
       return `ran a callback that threw (${where})`;
     case "stall":
       return "kept others from running";
+    case "dropped":
+      return `closed what was dropped (${where})`;
     case "hook":
       return "called a hook that threw";
   }

@@ -158,7 +158,7 @@ function isObject(error: unknown): error is object {
 }
 
 /** Where this library lies: its own lines are not the place of a spawn. */
-const library = new URL("..", import.meta.url).pathname;
+const library = new URL("../..", import.meta.url).pathname;
 
 /** @internal The function that has spawned a task, and the place in it. Made only where that was asked for. */
 export class SpawnSite {

@@ -23,7 +23,7 @@ export function adoptFile(number: number): File {
  */
 export function borrowFile(number: number): File {
   const file = new File(checked(number), number);
-  file.borrowed = true;
+  file.entry.borrowed = true;
   file.io.driver.disown(number);
   return file;
 }

@@ -11,7 +11,6 @@
  * first cancels by descriptor, waits for every completion, and only then closes.
  * Source: seeds C-190; conformance R01 … R04; io_uring_cancelation(7).
  */
-import { Embedded } from "../../coordinator/embedded-list.ts";
 import { BusyError, ClosedError, UsageError } from "../../coordinator/errors.ts";
 import { Listener } from "../../coordinator/listener.ts";
 import { Signal } from "../../coordinator/signal.ts";
@@ -20,6 +19,7 @@ import { IoError, type IoErrorDetails } from "../errno.ts";
 import type { Handle } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { Kind } from "../io-operation.ts";
+import { Entry } from "./entry.ts";
 import { Inbox } from "./inbox.ts";
 
 export type DescriptorKind = "file" | "directory" | "socket" | "watcher";
@@ -32,11 +32,11 @@ export interface Dependent {
   descriptorClosing(): void;
 }
 
-export class Descriptor extends Embedded {
+export class Descriptor {
   readonly kind: DescriptorKind;
   /** @internal */ readonly io: Io;
-  /** @internal The number, -1 once it is closed or released. */
-  number: number;
+  /** @internal Its place in the books. */
+  readonly entry: Entry;
   /** @internal Operations in flight on it. */
   inflight = 0;
   /** @internal Notified when it is closed; null while it is open. */
@@ -45,10 +45,6 @@ export class Descriptor extends Embedded {
   closeResult = 0;
   /** @internal -errno of a sync that has lost data: it stays. */
   syncError = 0;
-  /** @internal Never closed by us: somebody else's, such as standard input. */
-  borrowed = false;
-  /** @internal What messages say about it: a path, an address. */
-  details: IoErrorDetails | undefined;
   /** @internal Operations in flight that take bytes from it and give them to another descriptor. */
   feeding: Set<Handle> | null = null;
   /** @internal What stands on it and has to know when it begins to close. */
@@ -73,13 +69,23 @@ export class Descriptor extends Embedded {
 
   /** @internal Descriptors are made by operations, or by `adoptFile` and `adoptSocket`. */
   constructor(io: Io, number: number, kind: DescriptorKind, details?: IoErrorDetails) {
-    super();
     this.io = io;
-    this.number = number;
     this.kind = kind;
-    this.details = details;
-    io.descriptors.push(this);
-    io.driver.own(number);
+    this.entry = new Entry(this, io, number, kind, details);
+  }
+
+  /** @internal The number, -1 once it is closed or released. */
+  get number(): number {
+    return this.entry.number;
+  }
+
+  /** @internal What messages say about it: a path, an address. */
+  get details(): IoErrorDetails | undefined {
+    return this.entry.details;
+  }
+
+  set details(details: IoErrorDetails | undefined) {
+    this.entry.details = details;
   }
 
   /** The descriptor number, -1 once it is closed or released. It stays ours: never close it elsewhere. */
@@ -92,10 +98,7 @@ export class Descriptor extends Embedded {
   }
 
   get label(): string {
-    const { details } = this;
-    const name =
-      details?.path ?? (details?.address === undefined ? "" : `${details.address}:${details.port}`);
-    return `${this.kind} ${this.number}${name === "" ? "" : ` (${name})`}`;
+    return this.entry.label;
   }
 
   /**
@@ -116,13 +119,8 @@ export class Descriptor extends Embedded {
       );
     }
     this.checkRead("release");
-    return this.surrender();
-  }
-
-  /** @internal Likewise, whatever is left. */
-  surrender(): number {
     const { number } = this;
-    this.forget();
+    this.entry.forget();
     return number;
   }
 
@@ -188,6 +186,7 @@ export class Descriptor extends Embedded {
     if (this.closing !== null) return this.closing;
     const closed = new Signal({ name: `close of ${this.label}` });
     this.closing = closed;
+    this.entry.held = this;
     this.inbox.close();
     if (this.dependents !== null) for (const dependent of [...this.dependents]) dependent.descriptorClosing();
     if (this.number === -1) closed.notify();
@@ -203,8 +202,8 @@ export class Descriptor extends Embedded {
   /** @internal Nothing is in flight any more. */
   quiet(): void {
     const { number } = this;
-    if (this.borrowed) {
-      this.forget();
+    if (this.entry.borrowed) {
+      this.entry.forget();
       this.closing!.notify();
       return;
     }
@@ -213,19 +212,20 @@ export class Descriptor extends Embedded {
       this.closeResult = result;
       this.closing!.notify();
     });
-    this.forget();
+    this.entry.forget();
   }
 
   /** @internal */
   addDependent(dependent: Dependent): void {
     this.dependents ??= new Set();
     this.dependents.add(dependent);
+    this.entry.held = this;
   }
 
-  private forget(): void {
-    this.io.driver.disown(this.number);
-    this.number = -1;
-    this.list?.remove(this);
+  /** @internal */
+  removeDependent(dependent: Dependent): void {
+    this.dependents!.delete(dependent);
+    this.entry.letGo(this);
   }
 }
 

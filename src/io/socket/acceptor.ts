@@ -104,7 +104,7 @@ export class Acceptor extends Embedded implements Shots, Dependent {
   [Symbol.dispose](): void {
     if (this.stopped) return;
     this.stopped = true;
-    this.listener.dependents!.delete(this);
+    this.listener.removeDependent(this);
     this.handle?.cancel();
     for (const number of this.numbers.splice(0)) closeOrphan(this.io, number);
     if (this.reserve !== -1) closeSync(this.reserve);

@@ -98,7 +98,7 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
   [Symbol.dispose](): void {
     if (this.stopped) return;
     this.stopped = true;
-    this.socket.dependents!.delete(this);
+    this.socket.removeDependent(this);
     this.list?.remove(this);
     this.handle?.cancel();
     for (const { id, count } of this.full.splice(0)) this.keep(id, count);

@@ -79,16 +79,16 @@ export class SimulatedRuntime extends VirtualRuntime {
     }
     if (this.cooperator.driver === null) return;
     const seen = new Set<number>();
-    for (const descriptor of ioOf(this.cooperator).descriptors) {
-      const { number } = descriptor;
+    for (const entry of ioOf(this.cooperator).entries) {
+      const { number } = entry;
       if (number === -1) continue;
       if (seen.has(number)) violated(`descriptor ${number} has two owners`);
       seen.add(number);
       const file = kernel.descriptors.get(number);
-      if (file === null) violated(`${descriptor.label} is not open`);
-      const known = this.identities.get(descriptor);
-      if (known === undefined) this.identities.set(descriptor, file!);
-      else if (known !== file) violated(`${descriptor.label} is another file than before`);
+      if (file === null) violated(`${entry.label} is not open`);
+      const known = this.identities.get(entry);
+      if (known === undefined) this.identities.set(entry, file!);
+      else if (known !== file) violated(`${entry.label} is another file than before`);
     }
   }
 
