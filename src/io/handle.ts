@@ -17,7 +17,7 @@ import type { Timed } from "../time/timer-queue.ts";
 import { timerQueueOf } from "../time/timer-queue.ts";
 import type { Descriptor } from "./descriptor/descriptor.ts";
 import type { IoDriver } from "./driver/driver.ts";
-import { ECANCELED, EFAULT, EINTR, EPIPE, ETIMEDOUT } from "./errno.ts";
+import { ECANCELED, EFAULT, EINTR, ENOENT, EPIPE, ETIMEDOUT } from "./errno.ts";
 import type { Io } from "./io.ts";
 import type { IoOperation, Kind } from "./io-operation.ts";
 import { type Urgency, USUAL, urgencyOf } from "./io-priority.ts";
@@ -52,6 +52,12 @@ const CONTINUE = 64;
 const CANCELLED = 128;
 const SOURCE = 256;
 const AT_ONCE = 512;
+/** In a chain: before another, or after one. */
+const LEADS = 1024;
+const FOLLOWS = 2048;
+/** Its chain was cut before it: what the kernel says of it means nothing. */
+const SEVERED = 4096;
+const WENT_ON = 8192;
 
 /** Outcome of a round after which another one has begun; no errno. */
 export const GOES_ON = -0x4000_0000;
@@ -92,6 +98,9 @@ export class Handle extends BaseHandle {
   /** The operation to go on with after a short count. */
   private rest: IoOperation<unknown> | null = null;
   private timer: OperationTimer | null = null;
+  /** @internal In a chain: the operation before, until that is over, and the one after. */
+  leader: Handle | null = null;
+  /** @internal */ follower: Handle | null = null;
   /** Called at the end of an operation that belongs to no task. */
   private done: ((result: number) => void) | null = null;
 
@@ -113,6 +122,11 @@ export class Handle extends BaseHandle {
   /** @internal Its own timeout has cancelled it. */
   get timedOut(): boolean {
     return (this.special & TIMED_OUT) !== 0;
+  }
+
+  /** @internal More than one round was needed. */
+  get wentOn(): boolean {
+    return (this.special & WENT_ON) !== 0;
   }
 
   /** @internal Ready for a new operation: first call of every setup. */
@@ -145,6 +159,7 @@ export class Handle extends BaseHandle {
 
   /** @internal Done without an operation. */
   immediate(result: number): void {
+    this.special |= AT_ONCE;
     this.submitted();
     this.completed(result);
   }
@@ -236,6 +251,90 @@ export class Handle extends BaseHandle {
     this.parts = null;
   }
 
+  /** @internal Others wait for its success, and with them for all of what it was asked to do. */
+  get leads(): boolean {
+    return (this.special & LEADS) !== 0;
+  }
+
+  /** @internal Takes its place in a chain, after `prepare`: behind `leader`, and in front of others or not. */
+  join(leader: Handle | null, leads: boolean): void {
+    this.leader = leader;
+    this.special |= (leader === null ? 0 : FOLLOWS) | (leads ? LEADS : 0);
+  }
+
+  /** @internal Begins later than `other`, in the same chain. */
+  follows(other: object): boolean {
+    let leader: Handle | null = this.leader;
+    while (leader !== null && leader !== other) ({ leader } = leader);
+    return leader !== null;
+  }
+
+  /** @internal It will not have been begun, whatever the kernel says. */
+  sever(): void {
+    this.special |= SEVERED;
+  }
+
+  /** @internal The chain was not submitted; this one had been queued, or not. */
+  unchain(queued: boolean): void {
+    const { descriptor } = this;
+    if (queued) this.kind!.failed?.(this, -ECANCELED);
+    if (descriptor !== null) {
+      if (descriptor.reader === this) descriptor.reader = null;
+      if (descriptor.writer === this) descriptor.writer = null;
+    }
+    this.leader = null;
+    this.follower = null;
+    this.unprepare();
+    this.io!.driver.forget(this);
+  }
+
+  /** It is over, and the turn of the next one has come, unless the kernel has ended that too. */
+  private leaveChain(): void {
+    const { leader, follower } = this;
+    this.leader = null;
+    this.follower = null;
+    if (leader !== null) leader.follower = follower;
+    if (follower === null) return;
+    follower.leader = leader;
+    // Completions come in any order: this one was ended, and the one that has broken the chain is not told of yet.
+    if (leader !== null) return;
+    // A cancel, or the close of its descriptor, that came before its turn did not find it.
+    const closing = follower.descriptor !== null && follower.descriptor.closing !== null;
+    if (follower.state === CANCELLING || (follower.pending && closing)) follower.cancelNow();
+  }
+
+  /** It goes on alone: the kernel has ended those after it, and what they have claimed is not theirs. */
+  private outlastChain(descriptor: Descriptor): void {
+    for (let handle = this.follower; handle !== null; handle = handle.follower) {
+      handle.kind!.failed?.(handle, -ECANCELED);
+      if (descriptor.writer === handle) descriptor.writer = this;
+    }
+  }
+
+  private cancelNow(): void {
+    if ((this.expected & OWN_COMPLETION) === 0 || (this.expected & OWN_CANCEL) !== 0) return;
+    this.state = CANCELLING;
+    this.special |= CANCELLED;
+    this.expected |= OWN_CANCEL;
+    const { driver } = this.io!;
+    driver.cancel(this);
+    driver.onQueued?.();
+  }
+
+  /** @internal A cancel has come to its end before the operation. One of a chain may not have begun by then. */
+  cancelEnded(result: number): void {
+    if (result === -ENOENT && (this.special & FOLLOWS) !== 0 && this.leader === null) this.cancelNow();
+  }
+
+  /** @internal Nobody looks at its result: it is reclaimed now, or when it comes. */
+  forsake(): void {
+    if (this.pending) this.abandon();
+    else if (this.outcome >= 0 && this.kind !== null) {
+      this.reclaim(this.outcome);
+      this.outcome = -ECANCELED;
+    }
+  }
+
   /** @internal The blocking form was not run with `yield*`: `task` goes on without it, and nobody waits. */
   disown(task: Task): void {
     task.wait = null;
@@ -313,7 +412,8 @@ export class Handle extends BaseHandle {
   }
 
   /** What an error, or an end, says about the descriptor, and what the caller gets. */
-  private note(kind: Kind<unknown>, result: number): number {
+  private note(kind: Kind<unknown>, told: number): number {
+    const result = (this.special & SEVERED) === 0 ? told : -ECANCELED;
     if (result < 0) {
       if (kind.failed !== null) kind.failed(this, result);
       return result;
@@ -340,12 +440,17 @@ export class Handle extends BaseHandle {
     const operation = this.rest!;
     const descriptor = this.descriptor!;
     let outcome = operation.advance(result);
+    if ((this.special & (LEADS | FOLLOWS)) !== 0) {
+      if (outcome === GOES_ON) this.outlastChain(descriptor);
+      this.leaveChain();
+    }
     if (outcome === GOES_ON) {
       if (this.timedOut) outcome = -ETIMEDOUT;
       else if (this.state !== SUBMITTED || descriptor.closed) outcome = -ECANCELED;
       // Another writer has been cut short on the same stream.
       else if (descriptor.brokenAt !== -1) outcome = -EPIPE;
       else {
+        this.special |= WENT_ON;
         operation.queueRest(this.io!, this);
         this.expected = OWN_COMPLETION;
         return GOES_ON;
@@ -374,6 +479,7 @@ export class Handle extends BaseHandle {
     let outcome = result;
     if ((special & (TIMER | CONTINUE)) === TIMER) this.timer!.stop();
     if ((special & SOURCE) !== 0) this.leaveSource();
+    if ((special & (LEADS | FOLLOWS)) !== 0 && (special & CONTINUE) === 0) this.leaveChain();
     // A cancel that had to interrupt a kernel thread.
     if ((special & CANCELLED) !== 0 && outcome === -EINTR) outcome = -ECANCELED;
     if ((special & TIMED_OUT) !== 0 && outcome === -ECANCELED) outcome = -ETIMEDOUT;

@@ -1,5 +1,6 @@
 /** Files and sockets on io_uring: every operation as a setup form on a handle, and as a blocking form. */
 export { CompletionQueue } from "../handle/completion-queue.ts";
+export { type ChainResults, chain, setupChain } from "./chain.ts";
 export { adoptFile, adoptSocket, borrowFile } from "./descriptor/adopt.ts";
 export { close, setupClose } from "./descriptor/close.ts";
 export { Descriptor, type DescriptorKind } from "./descriptor/descriptor.ts";

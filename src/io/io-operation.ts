@@ -247,8 +247,8 @@ export class IoOperation<A> implements Arm<A>, Iterator<unknown, A, unknown> {
     return notDelegated();
   }
 
-  /** What a setup threw. Something that is no descriptor shows up as a TypeError from deep inside. */
-  private explain(error: unknown): unknown {
+  /** @internal What a setup threw. Something that is no descriptor shows up as a TypeError from deep inside. */
+  explain(error: unknown): unknown {
     const { descriptor, kind } = this;
     if (error instanceof CoopError || typeof descriptor?.checkOpen === "function") return error;
     return new UsageError(

@@ -131,6 +131,7 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "the slow one has missed 2",
     "and goes on with c",
   ],
+  chain: ["kept: one", "kept: two", "read has failed: EBADF", '"one\\ntwo\\n"'],
   channel: [
     "first does 1",
     "job 5 reaches nobody: killed",

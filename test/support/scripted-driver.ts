@@ -64,6 +64,8 @@ const NOTHING: Submission = {
 export class ScriptedDriver implements IoDriver {
   readonly name = "scripted";
   limit = 1000;
+  /** Chains are for kernels. */
+  readonly chainMax = 0;
   onQueued: (() => void) | null = null;
   readonly memory: Memory;
   /** Every operation in the order of submission. */
@@ -112,6 +114,10 @@ export class ScriptedDriver implements IoDriver {
   setWide(word: number, low: number, high: number): void {
     this.log.at(-1)!.wide = [word, low, high];
   }
+
+  beginChain(): void {}
+  endChain(): void {}
+  dropChain(): void {}
 
   cancel(handle: Handle): void {
     this.cancels++;

@@ -52,6 +52,17 @@ export interface IoDriver extends Driver {
    * or an address beyond those {@link submit} takes.
    */
   setWide(word: number, low: number, high: number): void;
+  /** Operations that one chain may have. */
+  readonly chainMax: number;
+  /**
+   * What is submitted from here to {@link endChain} is one chain: the kernel begins an operation when the one before
+   * it has succeeded in full, and ends those after one that has not with -ECANCELED. Nothing else may be queued
+   * meanwhile.
+   */
+  beginChain(): void;
+  endChain(): void;
+  /** Instead of `endChain`: nothing of it was submitted. */
+  dropChain(): void;
   /** Called when something was queued that may be outside of a turn: a cancel, a close. */
   onQueued: (() => void) | null;
   /** Asks for the end of `handle`'s operation; one more completion is then due. */

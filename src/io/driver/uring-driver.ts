@@ -28,6 +28,9 @@ export const INFLIGHT_MAX = 1 << 20;
 /** Times a number below 2^53 it gives its high 32 bits. */
 const TO_HIGH_WORD = 1 / 4294967296;
 
+/** In the first word of an SQE: the next one begins when this one has succeeded. */
+const LINK = abi.SQE_IO_LINK << abi.SQE_FLAGS_SHIFT;
+
 const KIND_SHIFT = 28;
 const INDEX_MASK = (1 << KIND_SHIFT) - 1;
 const KIND_OPERATION = 0;
@@ -35,6 +38,12 @@ const KIND_CANCEL = 1;
 const KIND_ALARM = 2;
 /** Completions nobody waits for. */
 const KIND_NONE = 3;
+
+/**
+ * Operations of one chain. It is submitted as a whole, so it has to fit into the submission ring; and the longer it
+ * is, the longer it keeps others from a ring that is nearly full.
+ */
+const CHAIN_MAX = 32;
 
 /** Descriptor numbers we keep account of: the kernel's own limit, fs.nr_open, as it usually is. */
 const OWNED_MAX = 1 << 20;
@@ -116,6 +125,7 @@ export class UringDriver implements IoDriver, Alarm {
   readonly name = "io_uring";
   readonly memory: Memory;
   readonly limit: number = INFLIGHT_MAX;
+  readonly chainMax: number;
   /** Called when the alarm goes off. */
   onAlarm: (() => void) | null = null;
   onQueued: (() => void) | null = null;
@@ -149,6 +159,12 @@ export class UringDriver implements IoDriver, Alarm {
   /** SQEs that found no room, in order: 16 words each, from `stagedHead`. */
   private staged: Int32Array = new Int32Array(0);
   private stagedHead = 0;
+  /** SQEs of the chain that is being set up, how many, and where other SQEs go. */
+  private readonly links: Int32Array;
+  private linkCount = 0;
+  /** For each place of the ring, the last tail at which it was given to one of a chain that is not the first. */
+  private readonly followers: Int32Array;
+  private intoBefore: Int32Array;
   /** Where the last SQE was written. */
   private lastInto: Int32Array;
   private lastAt = 0;
@@ -201,6 +217,10 @@ export class UringDriver implements IoDriver, Alarm {
     this.sqes = new Int32Array(ring.sqeMemory);
     this.into = this.sqes;
     this.lastInto = this.sqes;
+    this.intoBefore = this.sqes;
+    this.chainMax = Math.min(CHAIN_MAX, ring.sqEntries);
+    this.links = new Int32Array(this.chainMax * abi.SQE_WORDS);
+    this.followers = new Int32Array(ring.sqEntries).fill(-1);
     this.gate = gateOf(options?.fileOperationsMax);
     this.sqEntries = ring.sqEntries;
     this.sqMask = ring.sqEntries - 1;
@@ -250,7 +270,8 @@ export class UringDriver implements IoDriver, Alarm {
     }
     const { generation } = handle;
     this.submittedCount++;
-    const held = this.gate === null ? null : this.gate.hold(handle, opcode);
+    // One operation of a chain is with the kernel's workers at a time, and they have to stay together.
+    const held = this.gate === null || this.into === this.links ? null : this.gate.hold(handle, opcode);
     // A cancel of all on a descriptor: the kernel does not know of those that wait here.
     if (this.gate !== null && opcode === abi.OP_ASYNC_CANCEL) this.dropped.push(...this.gate.dropAll(fd));
     const at = held === null ? this.slot() : 0;
@@ -349,6 +370,7 @@ export class UringDriver implements IoDriver, Alarm {
 
   /** Room for one SQE behind the others that wait. The operations in flight bound how many there are. */
   private stage(): number {
+    if (this.into === this.links) return this.linkCount++ * abi.SQE_WORDS;
     const at = this.stagedTail * abi.SQE_WORDS;
     if (at === this.staged.length) {
       const grown = new Int32Array(Math.max(64 * abi.SQE_WORDS, at * 2));
@@ -361,18 +383,75 @@ export class UringDriver implements IoDriver, Alarm {
   }
 
   private unstage(): void {
-    let room = this.sqEntries - this.queued;
-    while (room-- > 0 && this.stagedHead < this.stagedTail) {
-      const from = this.stagedHead++ * abi.SQE_WORDS;
-      this.sqes.set(this.staged.subarray(from, from + abi.SQE_WORDS), (this.sqTail & this.sqMask) << 4);
-      this.sqTail = (this.sqTail + 1) | 0;
-      this.queued++;
+    while (this.stagedHead < this.stagedTail) {
+      // The kernel ends a chain where a submission ends: it goes as a whole, or waits.
+      const count = this.linked(this.stagedHead);
+      if (this.queued + count > this.sqEntries) break;
+      for (let i = 0; i < count; i++) this.put(this.staged, this.stagedHead++ * abi.SQE_WORDS, i > 0);
     }
     if (this.stagedHead === this.stagedTail) {
       this.into = this.sqes;
       this.stagedHead = 0;
       this.stagedTail = 0;
       if (this.staged.length > 4096 * abi.SQE_WORDS) this.staged = new Int32Array(0);
+    }
+  }
+
+  /** How many staged SQEs, from this one on, are one chain: 1 for one that is none. */
+  private linked(place: number): number {
+    let count = 1;
+    while ((this.staged[(place + count - 1) * abi.SQE_WORDS]! & LINK) !== 0) count++;
+    return count;
+  }
+
+  /** Copies an SQE to the ring, where there is room. */
+  private put(from: Int32Array, at: number, follows: boolean): void {
+    if (follows) this.followers[this.sqTail & this.sqMask] = this.sqTail;
+    copySqe(from, at, this.sqes, (this.sqTail & this.sqMask) << 4);
+    this.sqTail = (this.sqTail + 1) | 0;
+    this.queued++;
+  }
+
+  beginChain(): void {
+    this.intoBefore = this.into;
+    this.into = this.links;
+  }
+
+  endChain(): void {
+    const { links, linkCount } = this;
+    this.linkCount = 0;
+    this.into = this.intoBefore;
+    for (let i = 0; i < linkCount - 1; i++) links[i * abi.SQE_WORDS]! |= LINK;
+    const fits = this.into === this.sqes && this.queued + linkCount <= this.sqEntries;
+    for (let i = 0; i < linkCount; i++) {
+      const from = i * abi.SQE_WORDS;
+      if (fits) this.put(links, from, i > 0);
+      else {
+        const at = this.stage();
+        copySqe(links, from, this.into, at);
+      }
+    }
+  }
+
+  dropChain(): void {
+    this.submittedCount -= this.linkCount;
+    this.linkCount = 0;
+    this.into = this.intoBefore;
+  }
+
+  /**
+   * The kernel has taken some of what was queued and stopped, for want of memory: a chain that this has cut in two is
+   * over. What is left of it would no longer wait for its beginning, so it does nothing, and ends as cancelled.
+   */
+  private cutChain(taken: number): void {
+    const { sqes, sqMask, followers } = this;
+    for (let left = (this.sqTail - this.queued + taken) | 0; left !== this.sqTail; left = (left + 1) | 0) {
+      if (followers[left & sqMask] !== left) return;
+      const at = (left & sqMask) << 4;
+      this.slab.get(sqes[at + abi.SQE_WORD_USER_DATA]!, sqes[at + abi.SQE_WORD_USER_DATA + 1]!)!.sever();
+      sqes.fill(0, at, at + abi.SQE_WORD_USER_DATA);
+      sqes[at] = abi.OP_NOP;
+      sqes.fill(0, at + abi.SQE_WORD_BUFFER, at + abi.SQE_WORDS);
     }
   }
 
@@ -387,8 +466,10 @@ export class UringDriver implements IoDriver, Alarm {
     }
     this.flushCount++;
     const taken = this.ring.flush(this.queued);
-    if (taken >= 0) this.queued -= taken;
-    else if (taken === -EAGAIN || taken === -EBUSY || taken === -EINTR || taken === -ENOMEM)
+    if (taken >= 0) {
+      if (taken > 0 && taken < this.queued) this.cutChain(taken);
+      this.queued -= taken;
+    } else if (taken === -EAGAIN || taken === -EBUSY || taken === -EINTR || taken === -ENOMEM)
       this.retryCount++;
     else throw violation(`io_uring_enter failed with errno ${-taken}`);
     return this.reap();
@@ -434,7 +515,10 @@ export class UringDriver implements IoDriver, Alarm {
       if (handle.descriptor !== null) handle.descriptor.hasMore = (flags & abi.CQE_SOCK_NONEMPTY) !== 0;
     }
     handle.expected ^= part;
-    if (handle.expected !== 0) return;
+    if (handle.expected !== 0) {
+      if (kind === KIND_CANCEL) handle.cancelEnded(result);
+      return;
+    }
     this.settled(handle);
   }
 
@@ -653,6 +737,11 @@ export class UringDriver implements IoDriver, Alarm {
       backlog: this.backlog,
     };
   }
+}
+
+/** Word by word: a view of 16 words costs more than they do. */
+function copySqe(from: Int32Array, at: number, to: Int32Array, toAt: number): void {
+  for (let i = 0; i < abi.SQE_WORDS; i++) to[toAt + i] = from[at + i]!;
 }
 
 /** CLOCK_MONOTONIC minus `performance.now()`, in nanoseconds: both tick alike. The closest of a few looks. */

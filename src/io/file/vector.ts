@@ -159,7 +159,8 @@ function queueParts(
   write: boolean,
 ): number {
   const length = lengthOf(parts);
-  if (write && position === CURRENT && file.writer !== null && file.writer !== handle) {
+  const { writer } = file;
+  if (write && position === CURRENT && writer !== null && writer !== handle && !handle.follows(writer)) {
     throw file.busy("writev", "writer");
   }
   if (length === 0) return 0;
@@ -204,7 +205,8 @@ const READV: Kind<number> = new Kind({
     const file = operation.descriptor!;
     const parts = operation.argument as readonly Bytes[];
     const { number: position } = operation;
-    if (position === CURRENT && file.reader !== null) throw file.busy("readv", "reader");
+    if (position === CURRENT && file.reader !== null && !handle.follows(file.reader))
+      throw file.busy("readv", "reader");
     handle.streaming = position === CURRENT;
     if (position === CURRENT && file.inbox.waiting && parts.length > 0) {
       handle.parts = parts;

@@ -57,7 +57,7 @@ const RECV: Kind<number> = new Kind({
   setup(io, handle, operation) {
     const socket = operation.descriptor!;
     const into = operation.bytes!;
-    if (socket.reader !== null) throw socket.busy("recv", "reader");
+    if (socket.reader !== null && !handle.follows(socket.reader)) throw socket.busy("recv", "reader");
     if (into.byteLength === 0) return countOfNone(into, "recv");
     if (socket.inbox.waiting) return socket.inbox.take(into);
     const part = roundOf(io.driver.memory, into, COPY_IN_MAX);

@@ -64,10 +64,12 @@ const SEND_ALL: Kind<void> = new Kind<void>({
 });
 
 function queueSend(io: Io, handle: Handle, socket: Descriptor, bytes: Bytes, flags: number): number {
-  if (socket.writer !== null && socket.writer !== handle) throw socket.busy("send", "writer");
+  if (socket.writer !== null && socket.writer !== handle && !handle.follows(socket.writer))
+    throw socket.busy("send", "writer");
   if (socket.brokenAt !== -1) socket.checkWritable("send");
   if (bytes.byteLength === 0) return countOfNone(bytes, "send");
-  const part = roundOf(io.driver.memory, bytes, COPY_OUT_MAX);
+  // What comes after it in a chain begins when all of it has gone out.
+  const part = handle.leads ? bytes : roundOf(io.driver.memory, bytes, COPY_OUT_MAX);
   const address = handle.pin(part, true);
   io.driver.submit(handle, OP_SEND, socket.number, address, part.byteLength, 0, MSG_NOSIGNAL | flags, 0, 0);
   if (socket.exclusive) socket.writer = handle;

@@ -41,7 +41,8 @@ const SHUTDOWN: Kind<void> = new Kind<void>({
     const socket = operation.descriptor!;
     const how = operation.number;
     // It would end what is being sent in the middle. "both" is for those who want that.
-    if (how === SHUT_WR && socket.writer !== null) throw socket.busy("shutdown", "writer");
+    if (how === SHUT_WR && socket.writer !== null && !handle.follows(socket.writer))
+      throw socket.busy("shutdown", "writer");
     io.driver.submit(handle, OP_SHUTDOWN, socket.number, 0, how, 0, 0, 0, 0);
     if (how !== SHUT_RD && socket.exclusive && socket.brokenAt === -1) socket.brokenAt = SENDING_ENDED;
     return QUEUED;

@@ -44,7 +44,8 @@ const READ: Kind<number> = new Kind({
     const { number: position } = operation;
     const file = operation.descriptor!;
     const into = operation.bytes!;
-    if (position === CURRENT && file.reader !== null) throw file.busy("read", "reader");
+    if (position === CURRENT && file.reader !== null && !handle.follows(file.reader))
+      throw file.busy("read", "reader");
     if (into.byteLength === 0) return countOfNone(into, "read");
     handle.streaming = position === CURRENT;
     if (position === CURRENT && file.inbox.waiting) return file.inbox.take(into);

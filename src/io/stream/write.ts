@@ -85,12 +85,14 @@ function queueWrite(
   position: number,
 ): number {
   const file = operation.descriptor!;
-  if (file.writer !== null && file.writer !== handle && position === CURRENT) {
+  const { writer } = file;
+  if (writer !== null && writer !== handle && position === CURRENT && !handle.follows(writer)) {
     throw file.busy("write", "writer");
   }
   if (file.brokenAt !== -1) file.checkWritable("write");
   if (bytes.byteLength === 0) return countOfNone(bytes, "write");
-  const part = file.exclusive ? roundOf(io.driver.memory, bytes, COPY_IN_MAX) : bytes;
+  // What comes after it in a chain begins when all of it is written.
+  const part = file.exclusive && !handle.leads ? roundOf(io.driver.memory, bytes, COPY_IN_MAX) : bytes;
   const address = handle.pin(part, true);
   const fixed = io.fixedBuffer(bytes);
   if (fixed !== -1) handle.bufferIndex = fixed;

@@ -72,6 +72,10 @@ export class SimulatedKernel {
   /** Submissions taken, and completions posted, those of cancels not counted. */
   taken = 0;
   private readonly requests = new Set<Request>();
+  /** Those of chains whose turn has not come: no cancel finds them. */
+  private readonly waiting = new Set<Request>();
+  /** The last request taken, when the next one is linked to it. */
+  private chain: Request | null = null;
   private readonly agenda: Agenda<Attempt | Completion>;
   /** Completions due for each place of the driver's slab, by `user_data`. */
   private readonly owed = new Map<number, number>();
@@ -132,6 +136,22 @@ export class SimulatedKernel {
     }
     this.taken++;
     this.requests.add(request);
+    const { chain } = this;
+    this.chain = request.leads ? request : null;
+    if (chain === null) this.start(request);
+    else {
+      chain.next = request;
+      this.waiting.add(request);
+    }
+  }
+
+  /** A chain ends where a submission does, whatever its last request says. */
+  endSubmission(): void {
+    this.chain = null;
+  }
+
+  /** Begins a request. One of a chain looks its descriptor up only now. */
+  private start(request: Request): void {
     if (takesDescriptor(request)) {
       const file = this.descriptors.get(request.fd);
       if (file !== null) {
@@ -261,6 +281,22 @@ export class SimulatedKernel {
       this.drop(file);
     }
     this.post(request, result, flags, delay);
+    if (request.next !== null) this.goOn(request.next, !request.breaksChain(result));
+  }
+
+  /** Begins the next request of a chain, or ends all that is left of it. */
+  private goOn(next: Request, good: boolean): void {
+    if (good) {
+      this.waiting.delete(next);
+      this.start(next);
+      return;
+    }
+    for (let request: Request | null = next; request !== null; request = request.next) {
+      this.waiting.delete(request);
+      request.state = OVER;
+      this.requests.delete(request);
+      this.post(request, -ECANCELED, 0, this.delay());
+    }
   }
 
   private post(request: Request, result: number, flags: number, delay: number): void {
@@ -282,7 +318,7 @@ export class SimulatedKernel {
       const file = this.descriptors.get(request.fd);
       let count = 0;
       for (const target of [...this.requests]) {
-        if (file === null || target.file !== file) continue;
+        if (file === null || target.file !== file || this.waiting.has(target)) continue;
         this.cancelOne(target, this.delay());
         count++;
       }
@@ -292,7 +328,9 @@ export class SimulatedKernel {
     // The target is named by its user_data.
     const low = (request.address % 4294967296) | 0;
     const high = Math.floor(request.address / 4294967296) | 0;
-    const target = [...this.requests].find((other) => other.low === low && other.high === high);
+    const target = [...this.requests].find(
+      (other) => other.low === low && other.high === high && !this.waiting.has(other),
+    );
     const targetDelay = this.delay();
     const first = this.strikes("cancelFirst");
     const result =

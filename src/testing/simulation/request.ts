@@ -15,6 +15,14 @@ export const STARTING = 0;
 export const WAITING = 1;
 export const OVER = 2;
 
+/** A short one of these is a failure to those that are linked to it. */
+const WHOLE: ReadonlySet<number> = new Set([
+  abi.OP_READ,
+  abi.OP_WRITE,
+  abi.OP_READ_FIXED,
+  abi.OP_WRITE_FIXED,
+]);
+
 const TWO_32 = 4294967296;
 
 export class Request {
@@ -42,6 +50,8 @@ export class Request {
   lastFlags = 0;
   /** When its last completion is posted: those of one request keep their order. */
   lastAt = 0;
+  /** Begins when this one has succeeded. */
+  next: Request | null = null;
   /** Tells its attempts apart: one that was planned before it was woken or cancelled is void. */
   round = 0;
 
@@ -64,6 +74,18 @@ export class Request {
   get multishot(): boolean {
     if (this.opcode === abi.OP_ACCEPT) return (this.ioprio & abi.ACCEPT_MULTISHOT) !== 0;
     return this.opcode === abi.OP_RECV && (this.ioprio & abi.RECV_MULTISHOT) !== 0;
+  }
+
+  /** The next one in the submission begins when this one has succeeded. */
+  get leads(): boolean {
+    return (this.sqeFlags & abi.SQE_IO_LINK) !== 0;
+  }
+
+  /** Whether a result breaks a chain: an error, and less than was asked for where the kernel counts that as one. */
+  breaksChain(result: number): boolean {
+    if (result < 0) return true;
+    if (this.opcode === abi.OP_SEND) return (this.opFlags & abi.MSG_WAITALL) !== 0 && result < this.length;
+    return WHOLE.has(this.opcode) && result < this.length;
   }
 
   /** Takes its buffer from a group. */

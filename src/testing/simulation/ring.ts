@@ -84,6 +84,7 @@ export class SimulatedRing implements NativeRing {
       this.sqes.fill(-1, at, at + abi.SQE_WORDS);
       words[SQ_HEAD >> 2] = (head + 1) | 0;
     }
+    kernel.endSubmission();
     kernel.run();
     this.post();
     return most;
