@@ -23,6 +23,7 @@ export const ENETRESET = 102;
 export const ECONNABORTED = 103;
 export const ECONNRESET = 104;
 export const ENOBUFS = 105;
+export const ENOTCONN = 107;
 export const ETIMEDOUT = 110;
 export const EDQUOT = 122;
 export const ECANCELED = 125;

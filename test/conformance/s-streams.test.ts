@@ -82,6 +82,23 @@ describe("S07 a reset", () => {
     });
   });
 
+  test("S07 while both reading and writing: whoever of the two is told, neither sees an end", async () => {
+    await runIo(function* () {
+      for (let round = 0; round < 20; round++) {
+        const { near, far } = yield* tcpPair();
+        const reader = spawn(near.recv(Buffer.alloc(1)), { failure: "hold" });
+        yield* submitted();
+        const writer = spawn(near.sendAll(Buffer.alloc(1 << 24)), { failure: "hold" });
+        // Until the kernel's buffers are full.
+        for (let turn = 0; turn < 20; turn++) yield* nodeTurn();
+        yield* reset(far);
+        expect((yield* failureOf(reader.join())).code).toBe("ECONNRESET");
+        expect(["ECONNRESET", "EPIPE"]).toContain((yield* failureOf(writer.join())).code);
+        yield* near.close();
+      }
+    });
+  });
+
   test("S07 while idle, and while writing", async () => {
     await runIo(function* () {
       const idle = yield* tcpPair();

@@ -174,18 +174,19 @@ export function checkBytes(value: unknown, what: string): Bytes {
   return value;
 }
 
-/** Bytes that one receive, or one write to a pipe, copies at most: there is seldom room for more at a time. */
-export const COPY_IN_MAX = LARGE_SIZE;
-/** Bytes that one send copies at most: it bounds what a slow peer makes this side hold. */
-export const COPY_OUT_MAX = 1024 * 1024;
+/**
+ * Bytes that one round of a stream copies at most: there is seldom room for more at a time, it bounds what a slow peer
+ * makes this side hold, and blocks of this size are at hand.
+ */
+const COPY_MAX = LARGE_SIZE;
 
 /**
- * As much of `bytes` as one round of a stream should take: all, or the first `most` of what has to be copied.
+ * As much of `bytes` as one round of a stream should take: all, or the first part of what has to be copied.
  * A block for all of them, in every round, would be quadratic.
  */
-export function roundOf(memory: Memory, bytes: Bytes, most: number): Bytes {
-  if (bytes.byteLength <= most || memory.locate(bytes) !== COPY) return bytes;
-  return bytes.subarray(0, most);
+export function roundOf(memory: Memory, bytes: Bytes): Bytes {
+  if (bytes.byteLength <= COPY_MAX || memory.locate(bytes) !== COPY) return bytes;
+  return bytes.subarray(0, COPY_MAX);
 }
 
 /** Bytes of all `parts` together. */

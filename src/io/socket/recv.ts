@@ -5,7 +5,7 @@ import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { type Bytes, COPY_IN_MAX, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
+import { type Bytes, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
 
 /**
  * Queues a receive and returns at once; its completion releases the handle's coordinator.
@@ -60,7 +60,7 @@ const RECV: Kind<number> = new Kind({
     if (socket.reader !== null && !handle.follows(socket.reader)) throw socket.busy("recv", "reader");
     if (into.byteLength === 0) return countOfNone(into, "recv");
     if (socket.inbox.waiting) return socket.inbox.take(into);
-    const part = roundOf(io.driver.memory, into, COPY_IN_MAX);
+    const part = roundOf(io.driver.memory, into);
     const address = handle.pin(part, false);
     // Where nothing is there yet the kernel is spared a first try that would fail.
     const ioprio = socket.hasMore ? 0 : RECVSEND_POLL_FIRST;

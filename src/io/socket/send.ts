@@ -5,7 +5,7 @@ import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { type Bytes, COPY_OUT_MAX, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
+import { type Bytes, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
 import { noteSendError } from "./recv.ts";
 
 /**
@@ -52,7 +52,10 @@ const SEND_ALL: Kind<void> = new Kind<void>({
     const { bytes, sent } = operation;
     if (sent === 0) operation.total = bytes!.byteLength;
     const rest = sent === 0 ? bytes! : bytes!.subarray(sent);
-    const result = queueSend(io, handle, operation.descriptor!, rest, MSG_WAITALL);
+    // A reset in the middle of a send with MSG_WAITALL gives a short count, and the error, which the kernel tells
+    // once, is gone: the reader would see an end. Only what leads a chain has to go out in one.
+    const flags = handle.leads ? MSG_WAITALL : 0;
+    const result = queueSend(io, handle, operation.descriptor!, rest, flags);
     if (result === QUEUED) handle.continueWith(operation as IoOperation<unknown>);
     return result;
   },
@@ -69,7 +72,7 @@ function queueSend(io: Io, handle: Handle, socket: Descriptor, bytes: Bytes, fla
   if (socket.brokenAt !== -1) socket.checkWritable("send");
   if (bytes.byteLength === 0) return countOfNone(bytes, "send");
   // What comes after it in a chain begins when all of it has gone out.
-  const part = handle.leads ? bytes : roundOf(io.driver.memory, bytes, COPY_OUT_MAX);
+  const part = handle.leads ? bytes : roundOf(io.driver.memory, bytes);
   const address = handle.pin(part, true);
   io.driver.submit(handle, OP_SEND, socket.number, address, part.byteLength, 0, MSG_NOSIGNAL | flags, 0, 0);
   if (socket.exclusive) socket.writer = handle;

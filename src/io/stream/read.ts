@@ -5,7 +5,7 @@ import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { ioprioOf } from "../io-priority.ts";
-import { type Bytes, COPY_IN_MAX, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
+import { type Bytes, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
 import { keepReceived, noteReadError } from "../socket/recv.ts";
 import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
 
@@ -49,7 +49,7 @@ const READ: Kind<number> = new Kind({
     if (into.byteLength === 0) return countOfNone(into, "read");
     handle.streaming = position === CURRENT;
     if (position === CURRENT && file.inbox.waiting) return file.inbox.take(into);
-    const part = file.exclusive ? roundOf(io.driver.memory, into, COPY_IN_MAX) : into;
+    const part = file.exclusive ? roundOf(io.driver.memory, into) : into;
     const address = handle.pin(part, false);
     const fixed = io.fixedBuffer(into);
     if (fixed !== -1) handle.bufferIndex = fixed;

@@ -6,7 +6,7 @@ import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { ioprioOf } from "../io-priority.ts";
-import { type Bytes, COPY_IN_MAX, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
+import { type Bytes, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
 import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
 
 /** Without a position: where the last one ended, or the end for an appending file, whatever the position. */
@@ -92,7 +92,7 @@ function queueWrite(
   if (file.brokenAt !== -1) file.checkWritable("write");
   if (bytes.byteLength === 0) return countOfNone(bytes, "write");
   // What comes after it in a chain begins when all of it is written.
-  const part = file.exclusive && !handle.leads ? roundOf(io.driver.memory, bytes, COPY_IN_MAX) : bytes;
+  const part = file.exclusive && !handle.leads ? roundOf(io.driver.memory, bytes) : bytes;
   const address = handle.pin(part, true);
   const fixed = io.fixedBuffer(bytes);
   if (fixed !== -1) handle.bufferIndex = fixed;
