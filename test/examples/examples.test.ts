@@ -162,6 +162,8 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
   failures: ["joined: a bad request", "reported: failure of broken: a bad peer", "parent: a bad disk"],
   "file-copy": ["equal: true"],
   group: ["a is over", "b is over", "both: a b", "broken is over", "slow is over", "caught: broken failed"],
+  http: ["hello from /a", "hello from /b", "the server is gone"],
+  https: ["a secret"],
   kill: [
     "first has cleaned up: superseded",
     "second has cleaned up: superseded",

@@ -15,6 +15,7 @@ const allowed: Record<string, readonly string[]> = {
   io: ["coordinator", "handle", "time", "native"],
   sync: ["coordinator", "time"],
   async: ["coordinator", "time"],
+  streams: ["coordinator", "time", "io"],
   effect: ["coordinator", "async", "effect"],
   testing: ["coordinator", "handle", "time", "io", "native", "sync"],
   node: ["coordinator", "handle", "time", "io", "async"],

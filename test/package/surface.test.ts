@@ -10,6 +10,7 @@ const entries = {
   "./io": () => import("../../src/io/index.ts"),
   "./sync": () => import("../../src/sync/index.ts"),
   "./async": () => import("../../src/async/index.ts"),
+  "./streams": () => import("../../src/streams/index.ts"),
   "./effect": () => import("../../src/effect/index.ts"),
   "./testing": () => import("../../src/testing/index.ts"),
 };

@@ -1,0 +1,283 @@
+/**
+ * What stands between a stream of ours and a `Duplex` of Node: a task that lives as long as the two do, and under it
+ * one that reads and one that writes.
+ *
+ * ```
+ *   owner ─┬─ duplex ──┬─ reading: waits for demand, reads, pushes
+ *          │           └─ writing: waits for a chunk or the end, writes, calls back
+ *          └─ …
+ *   destroy() ends `duplex`, which ends the two, closes the stream, and only then is the duplex closed
+ *   a kill    destroys the duplex with the kill as the error, and goes the same way
+ * ```
+ *
+ * Node's side runs outside of any task: what listeners spawn or ask for belongs to nobody's step. What a listener
+ * throws while it is called from here ends the bridge, and so fails its owner.
+ * Source: conformance S16, S17.
+ */
+import { UsageError } from "../coordinator/errors.ts";
+import { type Operation, op } from "../coordinator/operation.ts";
+import { Signal } from "../coordinator/signal.ts";
+import { current } from "../coordinator/task/current.ts";
+import { type KillCause, killedError } from "../coordinator/task/exit.ts";
+import { defer, spawn } from "../coordinator/task/spawn.ts";
+import type { Task } from "../coordinator/task/task.ts";
+import { ENOTCONN, IoError } from "../io/errno.ts";
+import type { ByteReader } from "../io/stream/byte-stream.ts";
+import { Bell } from "./bell.ts";
+import { IdleTimer } from "./idle-timer.ts";
+import { ReadBuffer } from "./read-buffer.ts";
+import { closeEnd, closeEnds, disposeEnds, type Ends, endsOf } from "./source.ts";
+import type { TaskDuplex } from "./task-duplex.ts";
+
+export type Callback = (error?: Error | null) => void;
+
+export class Bridge {
+  readonly duplex: TaskDuplex;
+  /** The directions that the duplex has. */
+  readonly reads: boolean;
+  readonly writes: boolean;
+  /** Null while it is being spawned. */
+  task: Task | null = null;
+  /** Null until the stream is there. */
+  ends: Ends | null;
+  /** Demand for bytes, and work for the writer. */
+  readonly demand = new Bell("somebody who reads the duplex");
+  readonly work = new Bell("something to write to the duplex");
+  /** Notified when the duplex is destroyed. */
+  readonly over = new Signal({ name: "the end of the duplex" });
+  readonly buffer = new ReadBuffer();
+  /** What is to be written: null is the end. Valid while there is a callback. */
+  private chunk: Uint8Array | null = null;
+  private callback: Callback | null = null;
+  private writing: { readonly sent?: number } | null = null;
+  private timer: IdleTimer | null = null;
+  /** What a listener threw where no task could be told at once. */
+  thrown: { readonly error: unknown } | null = null;
+  /** Its task has taken its first step. */
+  started = false;
+  bytesRead = 0;
+  bytesWritten = 0;
+
+  constructor(duplex: TaskDuplex, ends: Ends | null, reads: boolean, writes: boolean) {
+    this.duplex = duplex;
+    this.ends = ends;
+    this.reads = reads;
+    this.writes = writes;
+  }
+
+  /** Bytes of the write under way that are out. */
+  get sent(): number {
+    return this.bytesWritten + (this.writing?.sent ?? 0);
+  }
+
+  /** Queues a chunk, or the end; Node asks for one at a time. */
+  write(chunk: Uint8Array | null, callback: Callback): void {
+    this.chunk = chunk;
+    this.callback = callback;
+    this.timer?.touch();
+    this.work.ring();
+  }
+
+  setTimeout(milliseconds: number): void {
+    if (this.over.signaled) return;
+    this.timer ??= new IdleTimer(this, this.task!.cooperator);
+    this.timer.set(milliseconds);
+  }
+
+  timedOut(): void {
+    try {
+      this.duplex.emit("timeout");
+    } catch (error) {
+      this.thrown = { error };
+      this.over.notify();
+    }
+  }
+
+  /** The duplex is destroyed. */
+  stop(): void {
+    this.timer?.stop();
+    this.over.notify();
+    // It has no stream yet, and waits for one.
+    if (this.ends === null) this.task?.kill("the duplex was destroyed");
+  }
+
+  /** Hands out what was read; 0 is the end. False when no more is wanted now. */
+  received(count: number): boolean {
+    const { duplex } = this;
+    if (duplex.destroyed) return false;
+    this.timer?.touch();
+    this.bytesRead += count;
+    const chunk = count === 0 ? null : this.buffer.take(count);
+    const outer = current.task;
+    current.task = null;
+    try {
+      const more = duplex.push(chunk);
+      // Nobody may read any more, and yet the end is to be seen.
+      if (chunk === null) duplex.read(0);
+      return more;
+    } finally {
+      current.task = outer;
+    }
+  }
+
+  /** The stream that was waited for is there. */
+  connected(): void {
+    const outer = current.task;
+    current.task = null;
+    try {
+      this.duplex.opened(this.ends!);
+      this.duplex.emit("connect");
+      this.duplex.emit("ready");
+    } finally {
+      current.task = outer;
+    }
+  }
+
+  /** The stream that was waited for must have what the duplex has said it has. */
+  check(): void {
+    if (this.reads && this.ends!.reader === null) throw lacks("read", "readable");
+    if (this.writes && this.ends!.writer === null) throw lacks("written", "writable");
+  }
+
+  failed(error: unknown): void {
+    this.duplex.destroy(asError(error));
+  }
+
+  /** The operation that does what was asked for last. */
+  begin(): Operation<void> {
+    const { chunk } = this;
+    const { writer } = this.ends!;
+    this.writing = null;
+    if (chunk === null) return endOf(this.ends!);
+    const operation = writer!.writeAll(chunk);
+    this.writing = operation as { readonly sent?: number };
+    return operation;
+  }
+
+  /** Tells Node what has become of it. */
+  answer(failure: unknown): void {
+    const { chunk } = this;
+    const callback = this.callback!;
+    this.callback = null;
+    this.chunk = null;
+    this.writing = null;
+    this.timer?.touch();
+    if (failure === null && chunk !== null) this.bytesWritten += chunk.length;
+    const outer = current.task;
+    current.task = null;
+    try {
+      callback(failure === null ? null : asError(failure));
+    } finally {
+      current.task = outer;
+    }
+  }
+
+  /** The bridge's task has ended, and its stream is closed. Node hears of it in a call of its own. */
+  ended(): void {
+    const { duplex, thrown } = this;
+    this.timer?.stop();
+    // It was killed before its first step.
+    if (!this.started && this.ends !== null) disposeEnds(this.ends);
+    if (thrown !== null) {
+      // The owner is told.
+      duplex.on("error", ignore);
+      duplex.destroy(asError(thrown.error));
+    }
+    process.nextTick(() => {
+      const { callback } = this;
+      this.callback = null;
+      // What was being written when it was destroyed; Node's sockets make an error of it only where there is one.
+      callback?.(duplex.errored);
+      duplex.emit("close", duplex.errored !== null);
+    });
+  }
+}
+
+/** The task between the two; `opening` gives the stream where there is none yet. */
+export const bridging = op(function* duplex(bridge: Bridge, opening: Operation<unknown> | null) {
+  defer(() => (bridge.ends === null ? undefined : closeEnds(bridge.ends)));
+  bridge.started = true;
+  if (opening !== null) {
+    try {
+      bridge.ends = endsOf(yield* opening);
+      bridge.check();
+    } catch (error) {
+      bridge.failed(error);
+      return;
+    }
+    bridge.connected();
+  }
+  if (bridge.reads) spawn(reading(bridge, bridge.ends!.reader!));
+  if (bridge.writes) spawn(writing(bridge));
+  yield* bridge.over.wait();
+  if (bridge.thrown !== null) throw bridge.thrown.error;
+});
+
+const reading = op(function* reading(bridge: Bridge, reader: ByteReader) {
+  const { buffer, demand } = bridge;
+  try {
+    yield* demand;
+    for (;;) {
+      let count: number;
+      try {
+        count = yield* reader.read(buffer.room());
+      } catch (error) {
+        bridge.failed(error);
+        return;
+      }
+      demand.clear();
+      const more = bridge.received(count);
+      if (count === 0) return;
+      if (!more) yield* demand;
+    }
+  } finally {
+    buffer.giveBack();
+  }
+});
+
+const writing = op(function* writing(bridge: Bridge) {
+  for (;;) {
+    yield* bridge.work;
+    let failure: unknown = null;
+    try {
+      yield* bridge.begin();
+    } catch (error) {
+      failure = error;
+    }
+    bridge.answer(failure);
+  }
+});
+
+/** Says that nothing more comes. A peer that is gone has no need to be told. */
+const endOf = op(function* end({ reader, writer }: Ends) {
+  if (writer?.end !== undefined) {
+    try {
+      yield* writer.end();
+    } catch (error) {
+      if (!(error instanceof IoError) || error.errno !== -ENOTCONN) throw error;
+    }
+  } else if ((writer as unknown) !== reader) yield* closeEnd(writer);
+});
+
+/** Destroys the duplex when its task is killed. */
+export function destroyWhenKilled(bridge: Bridge, task: Task): void {
+  task.onKill((cause: KillCause) => {
+    // Whoever has killed it knows: that nobody listens must not end the process.
+    bridge.duplex.on("error", ignore);
+    const { failure, reason } = cause;
+    bridge.duplex.destroy(failure && reason instanceof Error ? reason : killedError(cause, task.label, []));
+  });
+}
+
+function ignore(): void {}
+
+function lacks(what: string, option: string): UsageError {
+  return new UsageError(
+    "COOP_ARGUMENT",
+    `the stream that toDuplex() has waited for cannot be ${what}: say { ${option}: false }`,
+  );
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error), { cause: error });
+}
