@@ -6,7 +6,10 @@
  * which a task goes on as long as it can come first. What a schedule can tell apart is what happens between two
  * operations, or at a wait inside one: a step itself is not cut.
  *
- * The idea is that of Loom and CHESS; the bound on preemptions is that of CHESS.
+ * A program that gives its `state` has each state gone on from once: what can follow does not depend on how it was
+ * come to. The schedules are counted all the same, so that the number is that of all orders and not of the runs.
+ *
+ * The idea is that of Loom and CHESS; the bound on preemptions is that of CHESS. Seeds X-55.
  */
 import type { Coordinator } from "../coordinator/coordinator.ts";
 import type { Body, Operation } from "../coordinator/operation.ts";
@@ -15,9 +18,10 @@ import type { Task } from "../coordinator/task/task.ts";
 import { labels } from "./checks.ts";
 import { Choices } from "./choices.ts";
 import { endRun } from "./end-run.ts";
-import { InterleavedRuntime } from "./interleaved-runtime.ts";
+import { InterleavedRuntime, type Limits } from "./interleaved-runtime.ts";
 import { violated } from "./leaks.ts";
 import { scripted } from "./scripted-task.ts";
+import { Verifier } from "./verifier.ts";
 
 /** One operation of a task: something for `yield*`, or a function that does something or gives such a thing. */
 export type Step = Operation<unknown> | ((run: InterleavedRun) => unknown);
@@ -26,6 +30,11 @@ export type Step = Operation<unknown> | ((run: InterleavedRun) => unknown);
 export interface InterleavedProgram {
   /** Each task does its steps in order; one that is given as a body is interleaved at its waits only. */
   readonly tasks: readonly (readonly Step[] | Body<unknown>)[];
+  /**
+   * Gives all that steps and checks look at, beside what steps have given: the primitives, and the variables that the
+   * program keeps. With it a state that was met before is not gone on from again.
+   */
+  readonly state?: () => unknown;
   /** Throws when a rule of the program's own is broken. Called between any two steps. */
   readonly invariant?: (run: InterleavedRun) => void;
   /** The same, called once nothing can happen any more. */
@@ -60,16 +69,23 @@ export interface InterleaveOptions {
   readonly preemptions?: number;
   /** Only this schedule, as an error names it. */
   readonly schedule?: string;
-  /** More schedules than this are an error. Default 200,000. */
+  /**
+   * Runs every schedule by itself, although the program gives its `state`, and compares: after the same state the
+   * same has to follow. What `state` has forgotten is found so, with a program that is small enough.
+   */
+  readonly verify?: boolean;
+  /** More runs than this are an error. Default 200,000. */
   readonly schedulesMax?: number;
   /** Steps that one run may have before it counts as endless. Default 10,000. */
   readonly stepsMax?: number;
 }
 
 export interface InterleaveResult {
-  /** Schedules that were run. */
+  /** Schedules there are; as a whole number exact up to 2⁵³. */
   readonly schedules: number;
-  /** Steps of all of them. */
+  /** Runs it took: as many as there are schedules, unless the program gives its `state`. */
+  readonly runs: number;
+  /** Steps of all runs. */
   readonly steps: number;
   /** Steps of the longest. */
   readonly longest: number;
@@ -109,61 +125,90 @@ const SCHEDULE_SHOWN = 500;
  */
 export function interleave(program: () => InterleavedProgram, options?: InterleaveOptions): InterleaveResult {
   const { schedule } = options ?? {};
-  const schedulesMax = options?.schedulesMax ?? SCHEDULES_MAX;
+  const runsMax = options?.schedulesMax ?? SCHEDULES_MAX;
   const choices = schedule === undefined ? new Choices() : Choices.parse(schedule);
-  let schedules = 0;
-  let steps = 0;
-  let longest = 0;
+  const search = new Search(choices, options);
   do {
-    if (schedules === schedulesMax) {
+    if (search.runs === runsMax) {
       throw new Error(
-        `more than ${schedulesMax} schedules: fewer steps, or a bound on preemptions, or a larger schedulesMax`,
+        `more than ${runsMax} schedules: fewer steps, the program's state, a bound on preemptions, or a larger schedulesMax`,
       );
     }
-    const taken = runSchedule(program, choices, options);
-    schedules++;
-    steps += taken;
-    longest = Math.max(longest, taken);
+    search.run(program());
   } while (schedule === undefined && choices.next());
-  return { schedules, steps, longest };
+  const { runs, steps, longest } = search;
+  return { schedules: schedule === undefined ? choices.total : 1, runs, steps, longest };
 }
 
-function runSchedule(
-  program: () => InterleavedProgram,
-  choices: Choices,
-  options: InterleaveOptions | undefined,
-): number {
-  const runtime = new InterleavedRuntime(
-    choices,
-    options?.kills ?? 0,
-    options?.clock ?? false,
-    options?.preemptions ?? Number.POSITIVE_INFINITY,
-  );
-  try {
-    const made = program();
-    const tasks: Task[] = [];
-    const results: unknown[][] = [];
-    const run = {
-      runtime,
-      tasks,
-      results,
-      stranded: [] as readonly Task[],
-      get kills() {
-        return runtime.kills;
-      },
+class Search {
+  runs = 0;
+  steps = 0;
+  longest = 0;
+  private readonly choices: Choices;
+  private readonly limits: Limits;
+  private readonly stepsMax: number;
+  /** What has to follow after which state; null where each is gone on from once. */
+  private readonly verifier: Verifier | null;
+  /** One schedule that was asked for is run to its end. */
+  private readonly single: boolean;
+
+  constructor(choices: Choices, options: InterleaveOptions | undefined) {
+    this.choices = choices;
+    this.limits = {
+      kills: options?.kills ?? 0,
+      clock: options?.clock ?? false,
+      preemptions: options?.preemptions ?? Number.POSITIVE_INFINITY,
     };
-    for (const steps of made.tasks) tasks.push(scripted(run, results, steps));
-    runtime.explore(options?.stepsMax ?? STEPS_MAX, () => made.invariant?.(run));
-    run.stranded = endRun(runtime, made.gates ?? [], made.reports === true);
-    if (made.stranded !== true && run.kills === 0 && run.stranded.length > 0) {
-      violated(`stranded: ${labels(run.stranded)}`);
-    }
-    if (made.failures !== true) checkFailures(tasks);
-    made.check?.(run);
-    return runtime.statistics().steps;
-  } catch (error) {
-    throw new ScheduleError(choices.toString(), runtime.story, error);
+    this.stepsMax = options?.stepsMax ?? STEPS_MAX;
+    this.single = options?.schedule !== undefined;
+    this.verifier = options?.verify === true ? new Verifier() : null;
   }
+
+  run(made: InterleavedProgram): void {
+    const runtime = new InterleavedRuntime(this.choices, this.limits, this.verifier);
+    this.runs++;
+    try {
+      const tasks: Task[] = [];
+      const results: unknown[][] = [];
+      const run = {
+        runtime,
+        tasks,
+        results,
+        stranded: [] as readonly Task[],
+        get kills() {
+          return runtime.kills;
+        },
+      };
+      for (const steps of made.tasks) tasks.push(scripted(run, results, steps));
+      const look = () => made.invariant?.(run);
+      const state = this.single ? null : stateOf(made, run);
+      if (!runtime.explore(this.stepsMax, look, state)) return;
+      run.stranded = endRun(runtime, made.gates ?? [], made.reports === true);
+      if (made.stranded !== true && run.kills === 0 && run.stranded.length > 0) {
+        violated(`stranded: ${labels(run.stranded)}`);
+      }
+      if (made.failures !== true) checkFailures(tasks);
+      made.check?.(run);
+    } catch (error) {
+      throw new ScheduleError(this.choices.toString(), runtime.story, error);
+    } finally {
+      const { steps } = runtime.statistics();
+      this.steps += steps;
+      this.longest = Math.max(this.longest, steps);
+    }
+  }
+}
+
+/** All that decides how the tasks of a program go on, where the program says what it keeps. */
+function stateOf(made: InterleavedProgram, run: InterleavedRun): (() => unknown) | null {
+  const { state, tasks: scripts } = made;
+  if (state === undefined) return null;
+  return () => [state(), run.results, scripts.map((steps, i) => still(steps, run, i))];
+}
+
+/** Operations that are there already and have not begun. */
+function still(steps: readonly Step[] | Body<unknown>, run: InterleavedRun, task: number): unknown {
+  return Array.isArray(steps) ? steps.slice(run.runtime.begun(run.tasks[task]!)) : null;
 }
 
 function checkFailures(tasks: readonly Task[]): void {

@@ -3,6 +3,7 @@ import type { Body, Operation } from "../coordinator/operation.ts";
 import { YieldNow } from "../coordinator/primitives.ts";
 import { self } from "../coordinator/task/spawn.ts";
 import type { Task } from "../coordinator/task/task.ts";
+import { Wait } from "../coordinator/wait.ts";
 import type { InterleavedRun, Step } from "./interleave.ts";
 
 /** Spawns the next task of `run`. */
@@ -17,7 +18,7 @@ export function scripted(
   const body = isSteps(steps) ? () => perform(run, given, steps) : steps;
   const task = run.runtime.cooperator.spawn(body, { name, failure: "hold" });
   task.observe();
-  run.runtime.watch(task as Task, name);
+  run.runtime.watch(task as Task, name, !isSteps(steps));
   return task as Task;
 }
 
@@ -35,12 +36,20 @@ function* perform(
   given: unknown[],
   steps: readonly Step[],
 ): Generator<unknown, void, any> {
+  const { runtime } = run;
+  const task = self();
   for (let i = 0; i < steps.length; i++) {
-    if (i > 0) yield* new SchedulePoint();
-    run.runtime.begins(self());
+    if (i > 0) {
+      runtime.hides(task, false);
+      yield* new SchedulePoint();
+    }
+    runtime.begins(task);
     const step = steps[i]!;
     const made = typeof step === "function" ? step(run) : step;
-    given.push(isOperation(made, step) ? yield* made : made);
+    if (isOperation(made, step)) {
+      runtime.hides(task, !(made instanceof Wait));
+      given.push(yield* made);
+    } else given.push(made);
   }
 }
 

@@ -130,6 +130,11 @@ export class TimerQueue implements Timers {
     this.armedFor = Number.POSITIVE_INFINITY;
   }
 
+  /** What is armed, in the order of firing. For tests. */
+  armed(): Timed[] {
+    return [...this.heap].sort((a, b) => (before(a, b) ? -1 : 1));
+  }
+
   /** Checks order and indexes. O(n), for tests. */
   validate(): void {
     for (let i = 0; i < this.heap.length; i++) {

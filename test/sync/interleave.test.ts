@@ -14,26 +14,16 @@ import {
   Semaphore,
   SingleFlight,
 } from "../../src/sync/index.ts";
-import { type InterleavedProgram, type InterleavedRun, interleave } from "../../src/testing/interleave.ts";
+import type { InterleavedRun } from "../../src/testing/interleave.ts";
 import { now } from "../../src/time/sleep.ts";
+import { everyOrder } from "../support/every-order.ts";
 import { failure } from "../support/sync.ts";
 
-// Thousands of runs each, on machines that are busy.
-vi.setConfig({ testTimeout: 60_000 });
+// Tens of thousands of runs each, on machines that are busy.
+vi.setConfig({ testTimeout: 300_000 });
 
 const idleMutex = { locked: false, owner: null, waiting: 0, broken: false };
 const idleRwLock = { readers: 0, writer: null, waiting: 0, broken: false };
-
-/**
- * Without kills in every order; with one in every order that leaves a task that could go on at most twice. Programs
- * with many waits are `large`: at most once without kills, and with one only where a task has to wait.
- */
-function everyOrder(program: () => InterleavedProgram, large = false): void {
-  const free = interleave(program, large ? { preemptions: 1 } : {});
-  const disturbed = interleave(program, { kills: 1, preemptions: large ? 0 : 2 });
-  expect(free.schedules).toBeGreaterThan(10);
-  expect(disturbed.schedules).toBeGreaterThan(30);
-}
 
 /** What those that failed have failed with. */
 function errors({ tasks }: InterleavedRun): unknown[] {
@@ -41,7 +31,7 @@ function errors({ tasks }: InterleavedRun): unknown[] {
 }
 
 test("I01, I04, I05 mutex: alone inside; a holder that is killed without clean-up breaks it for the others", () => {
-  everyOrder(() => {
+  everyOrder("mutex", () => {
     const mutex = new Mutex();
     let inside = 0;
     const user = () => [
@@ -56,6 +46,7 @@ test("I01, I04, I05 mutex: alone inside; a holder that is killed without clean-u
     ];
     return {
       tasks: [user(), user(), user()],
+      state: () => [mutex, inside],
       gates: [mutex.gate],
       failures: true,
       check: (run) => {
@@ -71,7 +62,7 @@ test("I01, I04, I05 mutex: alone inside; a holder that is killed without clean-u
 });
 
 test("I03 mutex: three times each with clean-up, and nobody is disturbed by another's kill", () => {
-  everyOrder(() => {
+  everyOrder("mutex, with clean-up", () => {
     const mutex = new Mutex();
     let inside = 0;
     const use = (pause: boolean) => () =>
@@ -83,28 +74,29 @@ test("I03 mutex: three times each with clean-up, and nobody is disturbed by anot
           inside--;
         }
       });
-    const user = [use(true), use(false), use(false)];
+    const user = [use(true), use(false), use(true)];
     return {
       tasks: [user, user, user],
+      state: () => [mutex, inside],
       gates: [mutex.gate],
       check: ({ stranded }) => {
         expect(stranded).toEqual([]);
         expect(mutex.statistics()).toEqual(idleMutex);
       },
     };
-  }, true);
+  });
 });
 
 test("I14 read-write lock: a writer is alone, and a broken one never hangs", () => {
-  everyOrder(() => {
+  everyOrder("read-write lock", () => {
     const lock = new RwLock();
     let readers = 0;
     let writers = 0;
-    const user = (mode: "read" | "write") => {
-      let guard: Guard | null = null;
+    const guards: Guard[] = [];
+    const user = (i: number, mode: "read" | "write") => {
       return [
         function* () {
-          guard = yield* lock[mode]();
+          guards[i] = yield* lock[mode]();
           if (mode === "read") readers++;
           else writers++;
         },
@@ -112,12 +104,13 @@ test("I14 read-write lock: a writer is alone, and a broken one never hangs", () 
         () => {
           if (mode === "read") readers--;
           else writers--;
-          guard!.release();
+          guards[i]!.release();
         },
       ];
     };
     return {
-      tasks: [user("read"), user("write"), user("read")],
+      tasks: [user(0, "read"), user(1, "write"), user(2, "read")],
+      state: () => [lock, readers, writers, guards],
       failures: true,
       invariant: () => {
         lock.queue.waiters.validate();
@@ -135,12 +128,13 @@ test("I14 read-write lock: a writer is alone, and a broken one never hangs", () 
 });
 
 test("I07, I08 semaphore: requests of different sizes, counted right between any two steps", () => {
-  everyOrder(() => {
+  everyOrder("semaphore", () => {
     const semaphore = new Semaphore(3);
     const user = (...amounts: number[]) =>
       amounts.map((amount) => () => semaphore.withPermits(amount, yieldNow()));
     return {
-      tasks: [user(3, 1), user(2, 2), user(1, 3)],
+      tasks: [user(3, 1, 2), user(2, 2, 1), user(1, 3, 1)],
+      state: () => semaphore,
       invariant: () => {
         const { total, held, free } = semaphore.statistics();
         expect(held + free).toBe(total);
@@ -151,11 +145,11 @@ test("I07, I08 semaphore: requests of different sizes, counted right between any
         expect(semaphore.statistics()).toEqual({ total: 3, held: 0, free: 3, waiting: 0 });
       },
     };
-  }, true);
+  });
 });
 
 test("I13 condition: no notification is lost, and clean-up always has the lock", () => {
-  everyOrder(() => {
+  everyOrder("condition", () => {
     const mutex = new Mutex();
     const changed = new Condition(mutex);
     let items = 0;
@@ -175,7 +169,12 @@ test("I13 condition: no notification is lost, and clean-up always has the lock",
         changed.notify();
       });
     return {
-      tasks: [consumer, consumer, [add, add, () => yieldNow()]],
+      tasks: [
+        [consumer, add, consumer],
+        [consumer, consumer, add],
+        [add, add, add],
+      ],
+      state: () => [mutex, changed, items],
       gates: [mutex.gate, changed.gate],
       stranded: true,
       check: ({ stranded, kills, tasks }) => {
@@ -189,7 +188,7 @@ test("I13 condition: no notification is lost, and clean-up always has the lock",
 });
 
 test("I15 event: nobody waits while it is set", () => {
-  everyOrder(() => {
+  everyOrder("event", () => {
     const event = new Event();
     return {
       tasks: [
@@ -197,6 +196,7 @@ test("I15 event: nobody waits while it is set", () => {
         [event.wait(), () => event.reset(), () => event.set()],
         [event.wait(), event.wait(), event.wait()],
       ],
+      state: () => event,
       stranded: true,
       invariant: () => {
         event.waiters.validate();
@@ -211,11 +211,12 @@ test("I15 event: nobody waits while it is set", () => {
 });
 
 test("I15 latch: nobody passes before the count is zero, and nobody waits after", () => {
-  everyOrder(() => {
+  everyOrder("latch", () => {
     const latch = new Latch(3);
     const user = () => [() => latch.countDown(), latch.wait(), () => expect(latch.remaining).toBe(0)];
     return {
       tasks: [user(), user(), user()],
+      state: () => latch,
       gates: [latch.opened],
       stranded: true,
       check: ({ stranded, kills }) => {
@@ -226,7 +227,7 @@ test("I15 latch: nobody passes before the count is zero, and nobody waits after"
 });
 
 test("I16 barrier: all or nobody", () => {
-  everyOrder(() => {
+  everyOrder("barrier", () => {
     const barrier = new Barrier(3);
     const rounds = [0, 0, 0];
     const user = (i: number) => {
@@ -239,6 +240,7 @@ test("I16 barrier: all or nobody", () => {
     };
     return {
       tasks: [user(0), user(1), user(2)],
+      state: () => [barrier, rounds],
       stranded: true,
       invariant: () => {
         barrier.waiters.validate();
@@ -249,11 +251,11 @@ test("I16 barrier: all or nobody", () => {
         expect(barrier.waiting).toBe(0);
       },
     };
-  }, true);
+  });
 });
 
 test("once and single flight: one at a time, and whoever is left has the value", () => {
-  everyOrder(() => {
+  everyOrder("once", () => {
     let inside = 0;
     const make = function* () {
       expect(++inside).toBe(1);
@@ -266,18 +268,23 @@ test("once and single flight: one at a time, and whoever is left has the value",
     };
     const once = new Once(make);
     return {
-      tasks: [[once.get(), once.get()], [once.get()], [once.get()]],
+      tasks: [
+        [once.get(), once.get(), once.get()],
+        [once.get(), once.get(), once.get()],
+        [once.get(), once.get(), once.get()],
+      ],
+      state: () => [once, inside],
       // The flight is a task that the schedule kills, too.
       failures: true,
       check: ({ results, stranded, kills }) => {
         expect([stranded, inside]).toEqual([[], 0]);
         for (const result of results.flat()) expect(result).toBe(7);
-        if (kills === 0) expect(results.flat().length).toBe(4);
+        if (kills === 0) expect(results.flat().length).toBe(9);
         expect(once.statistics()).toMatchObject({ running: false, waiting: 0 });
       },
     };
-  }, true);
-  everyOrder(() => {
+  });
+  everyOrder("single flight", () => {
     const flights = new SingleFlight<string, number>();
     let inside = 0;
     const load = function* () {
@@ -291,7 +298,12 @@ test("once and single flight: one at a time, and whoever is left has the value",
     };
     const user = () => flights.run("k", load);
     return {
-      tasks: [[user, user], [user], [user]],
+      tasks: [
+        [user, user, user],
+        [user, user, user],
+        [user, user, user],
+      ],
+      state: () => [flights, inside],
       failures: true,
       check: ({ results, stranded }) => {
         expect([stranded, inside]).toEqual([[], 0]);
@@ -299,11 +311,11 @@ test("once and single flight: one at a time, and whoever is left has the value",
         expect(flights.statistics()).toEqual({ flights: 0, waiting: 0 });
       },
     };
-  }, true);
+  });
 });
 
 test("rate limiter: never faster than it may be", () => {
-  everyOrder(() => {
+  everyOrder("rate limiter", () => {
     const limiter = new RateLimiter({ limit: 1, per: 10, burst: 2 });
     const times: number[] = [];
     const user = (...counts: number[]) =>
@@ -315,7 +327,8 @@ test("rate limiter: never faster than it may be", () => {
           },
       );
     return {
-      tasks: [user(1, 1), user(2), user(1)],
+      tasks: [user(1, 1, 1), user(2, 1, 1), user(1, 2, 1)],
+      state: () => [limiter, times],
       invariant: () => limiter.waiters.validate(),
       check: ({ stranded }) => {
         expect(stranded).toEqual([]);

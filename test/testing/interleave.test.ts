@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { BrokenError, Coordinator, coordinateWith, op, Signal, spawn } from "../../src/coordinator/index.ts";
 import {
   type InterleavedProgram,
+  type InterleaveOptions,
   interleave,
   ScheduleError,
   type Step,
@@ -296,4 +297,148 @@ test("a program that does not start afresh is told so", () => {
   );
   expect(error.message).toContain("fresh state");
   expect(() => interleave(() => ({ tasks: [] }), { schedule: "a.b" })).toThrow('"a.b" is no schedule');
+});
+
+/** The outcomes of a program, and how many schedules it has, with each state gone on from once and without. */
+function bothWays(
+  program: (note: (outcome: unknown) => void) => InterleavedProgram & { readonly state: () => unknown },
+  options?: InterleaveOptions,
+): void {
+  const seen = [new Set<string>(), new Set<string>()] as const;
+  const run = (i: 0 | 1) => () => {
+    const made = program((outcome) => seen[i].add(JSON.stringify(outcome)));
+    if (i === 1) return made;
+    const { state: _, ...without } = made;
+    return without;
+  };
+  const full = interleave(run(0), options);
+  const merged = interleave(run(1), options);
+  expect(merged.schedules).toBe(full.schedules);
+  expect(full.runs).toBe(full.schedules);
+  expect(merged.runs).toBeLessThan(full.runs);
+  expect([...seen[1]].sort()).toEqual([...seen[0]].sort());
+  // One by one again, now to see that the state is all that decides.
+  expect(interleave(run(1), { ...options, verify: true }).runs).toBe(full.runs);
+}
+
+test("with its state given a program of 16!/(4!)⁴ schedules takes a thousand runs, and all are counted", () => {
+  const { schedules, runs } = interleave(() => ({
+    tasks: Array.from({ length: 4 }, () => [nothing, nothing, nothing, nothing]),
+    state: () => null,
+  }));
+  expect(schedules).toBe(63_063_000);
+  expect(runs).toBeLessThan(2_000);
+  const three = interleave(() => ({
+    tasks: Array.from({ length: 3 }, () => [nothing, nothing, nothing]),
+    state: () => null,
+  }));
+  expect(three.schedules).toBe(1680);
+});
+
+test("what one run for each state shows is what all schedules show", () => {
+  for (const kills of [0, 1]) {
+    // Two updates that can be lost, in every way.
+    bothWays(
+      (note) => {
+        const kept = { balance: 0, seen: [0, 0] };
+        const deposit = (who: number): Step[] => [
+          () => {
+            kept.seen[who] = kept.balance;
+          },
+          () => {
+            kept.balance = kept.seen[who]! + 1;
+          },
+          nothing,
+        ];
+        return {
+          tasks: [deposit(0), deposit(1)],
+          state: () => kept,
+          check: () => note(kept.balance),
+        };
+      },
+      { kills },
+    );
+    // Variables of generators, which no fingerprint can look into, decide; and children have some of their own.
+    bothWays(
+      (note) => {
+        const kept = { count: 0, log: [] as number[] };
+        const add = op(function* () {
+          const mine = ++kept.count;
+          yield* sleep(0);
+          spawn(
+            op(function* () {
+              kept.log.push(mine);
+            })(),
+          );
+          yield* sleep(0);
+        });
+        return {
+          tasks: [[() => add(), nothing], [() => add()], [nothing]],
+          state: () => kept,
+          check: () => note(kept),
+        };
+      },
+      { kills },
+    );
+    // Locks that are taken in two orders.
+    bothWays(
+      (note) => {
+        const [x, y] = [new Coordinator({ name: "x" }), new Coordinator({ name: "y" })];
+        const both = (first: Coordinator, second: Coordinator): Step[] => [
+          first.acquire(),
+          second.acquire(),
+          () => {
+            second.release();
+            first.release();
+          },
+        ];
+        return {
+          tasks: [both(x, y), both(y, x)],
+          state: () => [x, y],
+          stranded: true,
+          failures: true,
+          check: ({ stranded, tasks }) =>
+            note([stranded.map(({ name }) => name), tasks.map(({ exit }) => exit?.status), x.held, y.held]),
+        };
+      },
+      { kills },
+    );
+  }
+});
+
+test("a bug that needs one order of many is found with the state given, and its schedule breaks it again", () => {
+  const planted = (): InterleavedProgram => {
+    let stage = 0;
+    const advance = (from: number) => () => {
+      if (stage === from) stage++;
+    };
+    return {
+      tasks: [
+        [advance(0), advance(3), advance(6)],
+        [advance(1), advance(4), advance(7)],
+        [advance(2), advance(5), advance(8)],
+      ],
+      state: () => stage,
+      check: () => expect(stage).not.toBe(9),
+    };
+  };
+  const error = failure(() => interleave(planted));
+  expect(error.trace).toBe("a1 b1 c1 a2 b2 c2 a3 b3 c3");
+  expect(failure(() => interleave(planted, { schedule: error.schedule })).message).toBe(error.message);
+});
+
+test("a state that leaves out what decides is found by verify", () => {
+  const forgetful = (): InterleavedProgram => {
+    let hidden = 0;
+    const log: string[] = [];
+    const hide = (value: number) => () => {
+      hidden = value;
+    };
+    return {
+      tasks: [[hide(1), nothing], [hide(2), nothing], [() => log.push(`${hidden}`)]],
+      state: () => log,
+    };
+  };
+  expect(interleave(forgetful).runs).toBeLessThan(30);
+  expect(failure(() => interleave(forgetful, { verify: true })).message).toContain("leaves out something");
 });

@@ -204,6 +204,11 @@ export class Cooperator {
     );
   }
 
+  /** @internal What decides what the next turn does. For tests. */
+  schedule(): readonly unknown[] {
+    return [this.queue.state(), this.callbacks, this.fairness, this.readyFirst];
+  }
+
   private runCallbacks(most: number, budget: number): void {
     current.task = null;
     this.callbacks!.run(most, this.now, budget);

@@ -100,6 +100,25 @@ export class RunQueue {
     return false;
   }
 
+  /**
+   * What decides who goes next, beside the chooser, which may take any: how long who has been passed over, and the
+   * order where some have gone in front or let others go first. For tests.
+   */
+  state(): readonly unknown[] {
+    const state: unknown[] = [];
+    for (const level of this.levels) {
+      const tasks: Task[] = [];
+      let ordered = this.inFront.size > 0;
+      for (let at = level.head; at !== null; at = at.runNext) {
+        tasks.push(at);
+        if (at.wait !== null && at.wait.letsOthersFirst) ordered = true;
+      }
+      state.push(level.passedOver, ordered ? tasks : tasks.length);
+    }
+    state.push(this.inFront);
+    return state;
+  }
+
   private putFirst(level: Level, task: Task): void {
     task.runNext = level.head;
     level.head = task;

@@ -1,0 +1,33 @@
+/**
+ * What tests have counted, printed when all have run: a run that has become smaller is seen. Tests run in processes of
+ * their own; each appends its lines to one file, and the first process prints them.
+ */
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** Adds a line under `heading`. */
+export function tally(heading: string, line: string): void {
+  const path = process.env.COOP_TALLY;
+  if (path !== undefined) appendFileSync(path, `${JSON.stringify([heading, line])}\n`);
+}
+
+export default function collect(): () => void {
+  const folder = mkdtempSync(join(tmpdir(), "cooperator-tally-"));
+  const path = join(folder, "lines");
+  appendFileSync(path, "");
+  process.env.COOP_TALLY = path;
+  return () => {
+    const headings = new Map<string, string[]>();
+    for (const text of readFileSync(path, "utf8").split("\n")) {
+      if (text === "") continue;
+      const [heading, line] = JSON.parse(text) as [string, string];
+      headings.set(heading, [...(headings.get(heading) ?? []), line]);
+    }
+    rmSync(folder, { recursive: true });
+    for (const [heading, lines] of [...headings].sort()) {
+      console.log(`\n${heading}`);
+      for (const line of lines.sort()) console.log(`  ${line}`);
+    }
+  };
+}
