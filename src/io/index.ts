@@ -80,6 +80,10 @@ export { BufferPools, type BufferPoolsOptions } from "./memory/buffer-pools.ts";
 export { BufferRing, type BufferRingOptions, type BufferRingStatistics } from "./memory/buffer-ring.ts";
 export { allocate, type Bytes } from "./memory/memory.ts";
 export { nop, setupNop } from "./nop.ts";
+export type { ProcessOptions, ProcessStream } from "./process/plan.ts";
+export { Process, type ProcessExit } from "./process/process.ts";
+export { type ProcessResult, type RunProcessOptions, runProcess } from "./process/run-process.ts";
+export { spawnProcess } from "./process/spawn-process.ts";
 export { accept, setupAccept } from "./socket/accept.ts";
 export { type AcceptAllOptions, Acceptor, type AcceptorStatistics } from "./socket/acceptor.ts";
 export {

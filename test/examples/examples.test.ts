@@ -184,6 +184,14 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "the race: number 1, and the other gave -15",
     "ENOENT",
   ],
+  programs: [
+    "sort: 0, 2,9,10",
+    "6 * 7 = 42",
+    "1 << 10 = 1024",
+    "the shell: 0",
+    "the time was up before the operation was done",
+    "the sleeper: SIGTERM",
+  ],
   rendezvous: [
     "a has loaded",
     "b has loaded",
