@@ -1,7 +1,7 @@
 /** Random io programs on a simulated kernel: everything goes wrong that may, and must come out right. */
 import { describe, expect, test } from "vitest";
 import { never, spawn } from "../../src/coordinator/index.ts";
-import { accept, connect, listen, recv, sendAll } from "../../src/io/index.ts";
+import { accept, connect, type IoError, listen, openDatagram, recv, sendAll } from "../../src/io/index.ts";
 import {
   FAULTS_MAX,
   type Fault,
@@ -106,6 +106,46 @@ describe("the simulation itself", () => {
         { faults: {}, kills: 0 },
       ),
     ).toThrow(/is not open/);
+  });
+
+  test("F13 the clock moves in ticks, stalls and jumps: no sleep is too short, and what is due at once is all done", () => {
+    for (const [tick, faults] of [
+      [10, {}],
+      [0, { stall: 1 }],
+      [0, { clockJump: 0.5 }],
+    ] as const) {
+      const runtime = new SimulatedRuntime({ seed: 1, delay: 3, tick, faults });
+      const times: number[] = [];
+      runtime.run(function* () {
+        for (let i = 0; i < 5; i++) {
+          const since = runtime.now;
+          yield* sleep(7);
+          times.push(runtime.now - since);
+        }
+      }).result;
+      for (const time of times) expect(time).toBeGreaterThanOrEqual(7);
+      if (tick > 0) expect(runtime.now % tick).toBe(0);
+      else expect(Math.max(...times)).toBeGreaterThan(7);
+    }
+  });
+
+  test("P08 memory that is short is so for several operations in a row, and then no longer", () => {
+    const runtime = new SimulatedRuntime({ seed: 1, delay: 100, faults: { shortage: 0.1 } });
+    const codes: string[] = [];
+    runtime.run(function* () {
+      for (let i = 0; i < 300; i++) {
+        try {
+          (yield* openDatagram(null))[Symbol.dispose]();
+          codes.push("");
+        } catch (error) {
+          codes.push((error as IoError).code);
+        }
+      }
+    }).result;
+    runtime.checkAtRest();
+    const burst = /(ENOBUFS|ENOMEM),(ENOBUFS|ENOMEM),(ENOBUFS|ENOMEM)/;
+    expect(codes.join()).toMatch(burst);
+    expect(codes.filter((code) => code === "").length).toBeGreaterThan(30);
   });
 
   test("faults are probabilities with names", () => {

@@ -16,6 +16,10 @@ export interface FaultOptions {
   readonly again?: number;
   /** ENOMEM or ENOBUFS; EMFILE or ENFILE where a descriptor is made. */
   readonly exhausted?: number;
+  /** Memory is short for a while: most operations give ENOBUFS or ENOMEM until then. */
+  readonly shortage?: number;
+  /** What an operation may say besides: EACCES, EXDEV, EADDRINUSE, … by its kind. */
+  readonly refused?: number;
   /** ENOSPC of a write, EIO of any operation on a file. */
   readonly disk?: number;
   /** ECONNRESET or ETIMEDOUT: the connection is broken from then on. ENETDOWN, EHOSTUNREACH: it is not. */
@@ -38,6 +42,8 @@ export interface FaultOptions {
   readonly close?: number;
   /** The clock jumps by an hour. */
   readonly clockJump?: number;
+  /** The thread stands still for some seconds, and finds all that has happened meanwhile at once. */
+  readonly stall?: number;
   /** A file or connection stops for some seconds, however much there is to do. */
   readonly clog?: number;
 }
@@ -51,6 +57,8 @@ export const FAULTS_MAX: Readonly<Required<FaultOptions>> = {
   interrupted: 0.05,
   again: 0.05,
   exhausted: 0.02,
+  shortage: 0.005,
+  refused: 0.02,
   disk: 0.02,
   connection: 0.03,
   spontaneousCancel: 0.01,
@@ -62,6 +70,7 @@ export const FAULTS_MAX: Readonly<Required<FaultOptions>> = {
   multishotEnd: 0.1,
   close: 0.02,
   clockJump: 0.01,
+  stall: 0.05,
   clog: 0.05,
 };
 

@@ -16,6 +16,7 @@ import {
 import * as abi from "../../native/layout.ts";
 import { RegularFile } from "./files.ts";
 import type { SimulatedKernel } from "./kernel.ts";
+import { FILE_REFUSALS, REFUSALS } from "./refusals.ts";
 import type { Request } from "./request.ts";
 import { StreamSocket } from "./sockets.ts";
 
@@ -45,7 +46,11 @@ export function injected(kernel: SimulatedKernel, request: Request): number {
   if (kernel.strikes("exhausted")) {
     return -dice.pick(MAKE_DESCRIPTORS.has(opcode) ? [EMFILE, ENFILE, ENOMEM, ENOBUFS] : [ENOMEM, ENOBUFS]);
   }
-  if (request.file instanceof RegularFile && kernel.strikes("disk")) {
+  if (kernel.short()) return dice.chance(0.8) ? -ENOBUFS : -ENOMEM;
+  const inFile = request.file instanceof RegularFile;
+  const refusals = REFUSALS.get(opcode) ?? (inFile ? FILE_REFUSALS.get(opcode) : undefined);
+  if (refusals !== undefined && kernel.strikes("refused")) return -dice.pick(refusals);
+  if (inFile && kernel.strikes("disk")) {
     return -dice.pick(WRITE.has(opcode) ? [ENOSPC, EIO] : [EIO]);
   }
   if (request.file instanceof StreamSocket && kernel.strikes("connection")) {

@@ -27,6 +27,9 @@ const EALREADY = 114;
 const AT_ONCE = 0.4;
 /** Longest time that something stands still, in nanoseconds. */
 const CLOG_MAX = 10e9;
+/** Longest time that memory is short, in nanoseconds, and how often an operation is hit by it. */
+const SHORTAGE_MAX = 2e9;
+const SHORT = 0.8;
 /** The driver keeps the index of a slot in these bits. */
 const INDEX_MASK = (1 << 28) - 1;
 /** No slot has ever this generation. */
@@ -67,6 +70,8 @@ export class SimulatedKernel {
   readonly due: Completion[] = [];
   /** Completions posted that belong to no operation: the driver must have ignored as many. */
   strays = 0;
+  /** Times that completions had to wait because the driver's queue was full. */
+  overflows = 0;
   /** Operations on descriptors that were not open. A program that stands on this driver never causes one. */
   badDescriptors = 0;
   /** Submissions taken, and completions posted, those of cancels not counted. */
@@ -84,6 +89,7 @@ export class SimulatedKernel {
   private readonly now: () => number;
   private readonly script: KernelOptions["script"] | null;
   private delayNs: number;
+  private shortUntil = 0;
 
   /** @param now Virtual nanoseconds. */
   constructor(now: () => number, options?: KernelOptions) {
@@ -118,6 +124,7 @@ export class SimulatedKernel {
   calm(): void {
     for (const fault of FAULTS) this.faults[fault] = 0;
     this.delayNs = Math.min(this.delayNs, 1e6);
+    this.shortUntil = 0;
   }
 
   /** Whether a fault happens here and now. */
@@ -125,6 +132,13 @@ export class SimulatedKernel {
     if (!this.dice.chance(this.faults[fault])) return false;
     this.struck[fault]++;
     return true;
+  }
+
+  /** Whether memory is short: when it is, it is so for a while, and for most operations. */
+  short(): boolean {
+    const now = this.now();
+    if (this.strikes("shortage")) this.shortUntil = now + this.dice.next(SHORTAGE_MAX);
+    return now < this.shortUntil && this.dice.chance(SHORT);
   }
 
   /** Takes a submission. */
@@ -342,7 +356,8 @@ export class SimulatedKernel {
     if (this.strikes("lateCancel")) {
       if (target.state === STARTING) {
         target.cancelled = true;
-        return -EALREADY;
+        // It is on its way between two queues: whoever looks in one of them may not find it at all.
+        return this.dice.chance(0.5) ? -EALREADY : -ENOENT;
       }
       const result = this.resultOf(target);
       if (result !== BLOCKED) {

@@ -4,7 +4,17 @@
  */
 import type { Body } from "../../coordinator/operation.ts";
 import { blocks, datagrams, saves } from "./scenes-files.ts";
-import { buffered, duplex, echo, goodbyes, pipe, selects, storm, timeouts } from "./scenes-streams.ts";
+import {
+  buffered,
+  clumsy,
+  duplex,
+  echo,
+  goodbyes,
+  pipe,
+  selects,
+  storm,
+  timeouts,
+} from "./scenes-streams.ts";
 import type { Simulation } from "./simulation.ts";
 import { type Scene, Stage, together, tolerant } from "./stage.ts";
 
@@ -37,4 +47,5 @@ const SCENES: readonly Scene[] = [
   buffered,
   datagrams,
   goodbyes,
+  clumsy,
 ];

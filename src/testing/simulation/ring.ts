@@ -61,6 +61,7 @@ export class SimulatedRing extends MemoryRing {
       kernel.posted(completion);
     }
     if (count > 0) due.splice(0, count);
+    if (due.length > 0) kernel.overflows++;
     this.flags = due.length > 0 ? abi.SQ_CQ_OVERFLOW : 0;
   }
 

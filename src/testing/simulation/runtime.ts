@@ -18,16 +18,21 @@ export interface SimulatedOptions extends KernelOptions, Pick<VirtualOptions, "t
   /** Sizes of the driver's queues, powers of two. Default 256 and 1024. */
   readonly sqEntries?: number;
   readonly cqEntries?: number;
+  /** The clock moves by so many milliseconds at a time. Default: by as much as it has to. */
+  readonly tick?: number;
 }
 
 const SQ_ENTRIES = 256;
 const CQ_ENTRIES = 1024;
 const HOUR_MS = 3_600_000;
+/** Longest time that the thread stands still. */
+const STALL_MS = 10_000;
 
 export class SimulatedRuntime extends VirtualRuntime {
   readonly kernel: SimulatedKernel;
   readonly driver: UringDriver;
   private readonly ring: SimulatedRing;
+  private readonly tick: number;
   /** The file of each descriptor when it was first looked at. */
   private readonly identities = new WeakMap<object, object>();
 
@@ -35,6 +40,7 @@ export class SimulatedRuntime extends VirtualRuntime {
     super({ seed: options?.seed ?? null, trace: options?.trace ?? false });
     const kernel = new SimulatedKernel(() => this.cooperator.now(), options);
     this.kernel = kernel;
+    this.tick = options?.tick ?? 0;
     this.ring = new SimulatedRing(kernel, options?.sqEntries ?? SQ_ENTRIES, options?.cqEntries ?? CQ_ENTRIES);
     this.driver = new UringDriver(undefined, { binding: simulatedCalls(kernel), ring: this.ring });
     this.cooperator.openDriver = () => this.driver;
@@ -52,11 +58,13 @@ export class SimulatedRuntime extends VirtualRuntime {
 
   /** To what happens next: a timer, or something in the kernel. */
   protected override jump(): boolean {
-    const { next } = this.kernel;
-    if (next >= this.timers.next) return super.jump();
-    if (next === Number.POSITIVE_INFINITY) return false;
-    this.advance(Math.max(0, next - this.cooperator.now()) / 1e6);
-    if (this.kernel.strikes("clockJump")) this.advance(HOUR_MS);
+    const { kernel, tick } = this;
+    const { next } = kernel;
+    if (next < this.timers.next) this.advance(Math.max(0, next - this.cooperator.now()) / 1e6);
+    else if (!super.jump()) return false;
+    if (kernel.strikes("clockJump")) this.advance(HOUR_MS);
+    if (kernel.strikes("stall")) this.advance(kernel.dice.next(STALL_MS));
+    if (tick > 0) this.advance(tick - (this.now % tick));
     return true;
   }
 

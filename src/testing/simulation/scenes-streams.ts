@@ -32,7 +32,7 @@ import {
   tolerant,
 } from "./stage.ts";
 import type { StreamModel } from "./stream-model.ts";
-import { isWorldly } from "./worldly.ts";
+import { Blunder, isWorldly } from "./worldly.ts";
 
 /** One connection, both ways at once, with readers that are killed. */
 export const duplex: Scene = op(function* duplex(stage: Stage) {
@@ -250,6 +250,64 @@ export const goodbyes: Scene = op(function* goodbyes(stage: Stage) {
     far[Symbol.dispose]();
   }
 });
+
+/** Tasks whose code is wrong in the ways that code is: what they throw is told, and what they hold is given back. */
+export const clumsy: Scene = op(function* clumsy(stage: Stage) {
+  const { dice } = stage;
+  const { near, far } = yield* pair(stage, dice.chance(0.5));
+  try {
+    spawn(tolerant(() => swallow(stage, far)));
+    for (let rounds = stage.count(4); rounds > 0; rounds--) {
+      const blunder = dice.pick(BLUNDERS);
+      const before = { waited: false };
+      const task = spawn(blunder(stage, near, before), { failure: "hold" });
+      if (dice.chance(0.8)) spawn(killLater(task, dice.next(2000)));
+      const exit = yield* task.settled();
+      if (exit.status === "failed" && !isWorldly(exit.error)) throw exit.error;
+      // An error beats a kill: only a task that never ran has nothing to say.
+      if (before.waited && exit.status !== "failed") stage.simulation.fail("what clean-up threw is lost");
+    }
+  } finally {
+    near[Symbol.dispose]();
+    far[Symbol.dispose]();
+  }
+});
+
+type Clumsy = (stage: Stage, socket: Socket, before: { waited: boolean }) => Operation<unknown>;
+
+const BLUNDERS: readonly Clumsy[] = [
+  op(function* throwsInFinally(stage: Stage, socket: Socket, before) {
+    try {
+      before.waited = true;
+      yield* recv(socket, stage.bytes(10));
+    } finally {
+      // biome-ignore lint/correctness/noUnsafeFinally: the blunder.
+      throw new Blunder("in a finally");
+    }
+  }),
+  op(function* waitsInFinally(stage: Stage, socket: Socket) {
+    try {
+      yield* recv(socket, stage.bytes(10));
+    } finally {
+      yield* sleep(stage.dice.next(100));
+      yield* tolerant(() => sendAll(socket, stage.bytes(10), { timeout: 1000 }));
+    }
+  }),
+  op(function* throwsAtOnce(stage: Stage, socket: Socket, before) {
+    before.waited = true;
+    spawn(tolerant(() => sendAll(socket, stage.bytes(100))));
+    throw new Blunder("with a child at work");
+  }),
+  op(function* stays(stage: Stage, socket: Socket) {
+    // Whoever goes on in a finally is not stopped by it: the next wait is met again.
+    for (let rounds = 0; rounds < 3; rounds++) {
+      try {
+        yield* recv(socket, stage.bytes(10));
+      } finally {
+      }
+    }
+  }),
+];
 
 const swallow = op(function* swallow(stage: Stage, socket: Socket) {
   const into = stage.bytes(500);

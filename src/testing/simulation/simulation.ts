@@ -68,6 +68,8 @@ export interface SimulationResult {
   readonly cancels: number;
   readonly kills: number;
   readonly virtualSeconds: number;
+  /** Times that there were more completions than the driver's queue has room for. */
+  readonly overflows: number;
   /** How often each fault has happened. */
   readonly faults: Readonly<Record<Fault, number>>;
 }
@@ -79,6 +81,7 @@ class Totals implements SimulationResult {
   cancels = 0;
   kills = 0;
   virtualSeconds = 0;
+  overflows = 0;
   readonly faults: Record<Fault, number> = faultsOf(undefined);
 }
 
@@ -87,6 +90,7 @@ const STEPS_MAX = 600;
 const LIVENESS_MS = 60_000;
 const KILLS = [0, 0.005, 0.02, 0.1];
 const DELAYS_MS = [0, 0.001, 0.1, 5, 1000, 5000];
+const COARSE_TICK_MS = 10;
 const BUFFERS = [1, 7, 64, 1024, 16_384];
 const ENTRIES = [2, 4, 8];
 /** Hardly ever full, and made at once. */
@@ -146,6 +150,7 @@ function simulate(
     faults: options?.faults ?? drawFaults(dice),
     delay: dice.pick(DELAYS_MS),
     bufferBytes: dice.pick(BUFFERS),
+    ...(dice.chance(0.1) ? { tick: COARSE_TICK_MS } : {}),
     ...(dice.chance(0.1) ? { descriptors: dice.between(1, 12) } : {}),
     sqEntries: small ? dice.pick(ENTRIES) : SQ_ENTRIES,
     cqEntries: small ? dice.pick(ENTRIES) * 2 : CQ_ENTRIES,
@@ -165,6 +170,7 @@ function simulate(
   totals.cancels += runtime.io?.cancels ?? 0;
   totals.kills += kills.count;
   totals.virtualSeconds += runtime.now / 1000;
+  totals.overflows += runtime.kernel.overflows;
   for (const fault of FAULTS) totals.faults[fault] += runtime.kernel.struck[fault];
 }
 

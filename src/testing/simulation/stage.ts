@@ -16,6 +16,9 @@ import type { Simulation } from "./simulation.ts";
 import { StreamModel } from "./stream-model.ts";
 import { isWorldly } from "./worldly.ts";
 
+/** Times that a buffer is filled by one stream, at most: byte by byte thousands of them say no more than some. */
+const FILLS_MAX = 200;
+
 /** What a scene is given: a part of the world that no other scene touches. */
 export class Stage {
   readonly simulation: Simulation;
@@ -36,9 +39,10 @@ export class Stage {
     return this.dice.between(1, Math.max(Math.min(2, most), Math.round(most * this.length)));
   }
 
-  /** How many bytes: in a program of full length from 0 up to `most`. */
+  /** How many bytes: in a program of full length from 0 up to `most`, but not many times what a buffer holds. */
   size(most: number): number {
-    return this.dice.next(Math.ceil(most * this.length) + 1);
+    const { bufferBytes } = this.simulation.runtime.kernel;
+    return this.dice.next(Math.min(Math.ceil(most * this.length), bufferBytes * FILLS_MAX) + 1);
   }
 
   get port(): number {
