@@ -21,7 +21,8 @@ import { ECANCELED, EFAULT, EINTR, ENOENT, EPIPE, ETIMEDOUT } from "./errno.ts";
 import type { Io } from "./io.ts";
 import type { IoOperation, Kind } from "./io-operation.ts";
 import { type Urgency, USUAL, urgencyOf } from "./io-priority.ts";
-import { type Block, type Bytes, COPY } from "./memory/memory.ts";
+import { changed, checksumOf } from "./memory/checks.ts";
+import { type Block, type Bytes, COPY, lengthOf } from "./memory/memory.ts";
 
 /** Options of every operation. */
 export interface IoOptions {
@@ -58,6 +59,8 @@ const FOLLOWS = 2048;
 /** Its chain was cut before it: what the kernel says of it means nothing. */
 const SEVERED = 4096;
 const WENT_ON = 8192;
+/** Debug: its bytes must not change. */
+const SEALED = 16384;
 
 /** Outcome of a round after which another one has begun; no errno. */
 export const GOES_ON = -0x4000_0000;
@@ -101,6 +104,8 @@ export class Handle extends BaseHandle {
   /** @internal In a chain: the operation before, until that is over, and the one after. */
   leader: Handle | null = null;
   /** @internal */ follower: Handle | null = null;
+  /** Of the bytes the kernel reads, in the debug mode. */
+  private checksum = 0;
   /** Called at the end of an operation that belongs to no task. */
   private done: ((result: number) => void) | null = null;
 
@@ -167,12 +172,37 @@ export class Handle extends BaseHandle {
   /** @internal The address of the caller's bytes, or of a block that stands for them. */
   pin(bytes: Bytes, fill: boolean): number {
     this.bytes = bytes;
-    const address = this.io!.driver.memory.locate(bytes);
-    if (address !== COPY) return address;
+    const { memory } = this.io!.driver;
+    const address = memory.locate(bytes);
+    if (address !== COPY) {
+      if (fill && memory.checks) this.seal();
+      return address;
+    }
     const block = this.argument(bytes.byteLength);
     if (fill) block.bytes.set(bytes);
     else this.special |= COPY_OUT;
     return block.address;
+  }
+
+  /** @internal Debug: the kernel reads the caller's bytes where they are, and they have to stay as they are. */
+  seal(): void {
+    this.special |= SEALED;
+    this.checksum = checksumOf(this.pinned);
+  }
+
+  private checkSeal(): void {
+    this.special &= ~SEALED;
+    if (checksumOf(this.pinned) === this.checksum) return;
+    this.io!.cooperator.report({
+      kind: "buffer",
+      task: this.task ?? this.owner,
+      where: this.describe(),
+      error: changed(this.describe(), lengthOf(this.pinned)),
+    });
+  }
+
+  private get pinned(): readonly Bytes[] {
+    return this.parts ?? [this.bytes!];
   }
 
   /** @internal A block of our own, for an argument the kernel reads or writes. */
@@ -477,6 +507,7 @@ export class Handle extends BaseHandle {
   private settle(result: number): number {
     const { special } = this;
     let outcome = result;
+    if ((special & SEALED) !== 0) this.checkSeal();
     if ((special & (TIMER | CONTINUE)) === TIMER) this.timer!.stop();
     if ((special & SOURCE) !== 0) this.leaveSource();
     if ((special & (LEADS | FOLLOWS)) !== 0 && (special & CONTINUE) === 0) this.leaveChain();

@@ -3,7 +3,15 @@ import type { Task } from "../task/task.ts";
 
 /** Something that went wrong and that no task can be told of. */
 export interface Report {
-  readonly kind: "failure" | "kill-overridden" | "stuck" | "hook" | "callback" | "stall" | "dropped";
+  readonly kind:
+    | "failure"
+    | "kill-overridden"
+    | "stuck"
+    | "hook"
+    | "callback"
+    | "stall"
+    | "dropped"
+    | "buffer";
   /** The task it is about; null for a callback that belongs to none. */
   readonly task: Task | null;
   /** The place, in words, where it is known. */
@@ -30,6 +38,8 @@ function inWords({ kind, where }: Report): string {
       return "kept others from running";
     case "dropped":
       return `closed what was dropped (${where})`;
+    case "buffer":
+      return `found memory that was misused (${where})`;
     case "hook":
       return "called a hook that threw";
   }

@@ -113,6 +113,12 @@ export interface UringOptions {
    * Default: no limit.
    */
   readonly fileOperationsMax?: number;
+  /**
+   * Debug: reports bytes that are changed while a write or a send of them is in flight, and pooled buffers that are
+   * written to after their release; those have memory of their own for each lease then. Costs a look at every byte
+   * that goes out. Default false.
+   */
+  readonly checkBuffers?: boolean;
 }
 
 /** What the driver stands on: the addon's, or one that simulates them. */
@@ -213,6 +219,7 @@ export class UringDriver implements IoDriver, Alarm {
     this.ring = ring;
     this.supported = new Set(ring.opcodes);
     this.memory = new Memory((view) => binding.addressOf(view));
+    this.memory.checks = options?.checkBuffers === true;
     this.words = new Int32Array(ring.ringMemory);
     this.sqes = new Int32Array(ring.sqeMemory);
     this.into = this.sqes;

@@ -130,6 +130,7 @@ function pinParts(io: Io, handle: Handle, parts: readonly Bytes[], fill: boolean
     view.setBigUint64(i * IOVEC_SIZE + IOVEC_LEN, BigInt(addresses[i * 2 + 1]!), true);
   }
   vectorAddress = block.address;
+  if (fill && memory.checks) handle.seal();
   return count;
 }
 

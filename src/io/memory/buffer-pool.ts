@@ -15,6 +15,7 @@ import { type Duration, nanoseconds } from "../../time/duration.ts";
 import { type Timed, timerQueueOf } from "../../time/timer-queue.ts";
 import { ENOBUFS, IoError } from "../errno.ts";
 import { currentIo, type Io } from "../io.ts";
+import { Quarantine } from "./checks.ts";
 import { allocatePages } from "./memory.ts";
 
 export interface BufferPoolOptions {
@@ -94,6 +95,8 @@ export class BufferPool implements Timed {
   private readonly arena: Uint8Array<SharedArrayBuffer>;
   private readonly free: number[] = [];
   private readonly registered: boolean;
+  /** The memory of each lease, in the debug mode. */
+  private readonly quarantine: Quarantine | null;
   private claimedCount = 0;
   private releasedCount = 0;
   private refusedCount = 0;
@@ -125,9 +128,11 @@ export class BufferPool implements Timed {
     this.io = currentIo("new BufferPool()");
     this.size = size;
     this.count = count;
-    this.arena = allocatePages(size * count);
+    const { checks } = this.io.driver.memory;
+    this.quarantine = checks ? new Quarantine(this.io, size) : null;
+    this.arena = allocatePages(checks ? 0 : size * count);
     for (let i = count - 1; i >= 0; i--) this.free.push(i);
-    this.registered = this.io.registerPool(this.arena, count, size);
+    this.registered = !checks && this.io.registerPool(this.arena, count, size);
   }
 
   /**
@@ -161,16 +166,18 @@ export class BufferPool implements Timed {
   /** @internal Lends buffer `index`. */
   lend(index: number): Lease {
     this.claimedCount++;
-    return new Lease(
-      this,
-      index,
-      Buffer.from(this.arena.buffer, this.arena.byteOffset + index * this.size, this.size),
-    );
+    const { arena, size, quarantine } = this;
+    const view =
+      quarantine === null
+        ? Buffer.from(arena.buffer, arena.byteOffset + index * size, size)
+        : quarantine.lend(index);
+    return new Lease(this, index, view);
   }
 
   /** @internal A buffer goes to the oldest waiter, or back. */
   giveBack(index: number): void {
     this.releasedCount++;
+    this.quarantine?.giveBack(index);
     const next = this.waiters.shift();
     if (next === null) this.free.push(index);
     else next.give(index);

@@ -91,6 +91,8 @@ class BlockClass {
 export class Memory {
   /** Blocks in use. */
   lent = 0;
+  /** Debug: bytes that are to be left alone are looked at, see `checks.ts`. */
+  checks = false;
   private readonly resolve: (view: ArrayBufferView) => number;
   private readonly bases = new WeakMap<SharedArrayBuffer, number>();
   private lastBuffer: ArrayBufferLike | null = null;

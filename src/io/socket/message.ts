@@ -216,7 +216,7 @@ function writeHeader(io: Io, handle: Handle, bytes: Bytes, to: Address | null, r
   if (found === COPY) {
     if (receive) handle.copyOut();
     else block.bytes.set(bytes);
-  }
+  } else if (!receive && memory.checks) handle.seal();
   block.bytes.fill(0, at, at + NAME_AT);
   const view = block.view();
   let nameLength = SOCKADDR_ROOM;
