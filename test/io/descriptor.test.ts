@@ -77,7 +77,7 @@ describe("R01 close with operations in flight", () => {
           })(),
           { failure: "hold" },
         );
-        for (let i = 0; i < 20; i++) yield* submitted();
+        for (let i = 0; i < 200; i++) yield* submitted();
         expect(full.status).toBe("blocked");
         expect(near.inflight).toBe(2);
         const closing = spawn(close(near));
