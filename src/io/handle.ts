@@ -84,8 +84,8 @@ export class Handle extends BaseHandle {
   bytes: Bytes | null = null;
   /** Our bytes, where the caller's cannot be handed to the kernel, or for a path or an address. */
   /** @internal */ room: Block | null = null;
-  /** The descriptor it takes bytes from, where `descriptor` is the one they go to. */
-  private source: Descriptor | null = null;
+  /** Descriptors it works on beside `descriptor`: where bytes come from, or what is passed on. */
+  private sources: Descriptor[] | null = null;
   /** @internal Several of the caller's byte arrays, for the operations that take them. */
   parts: readonly Bytes[] | null = null;
   /** @internal How soon its task wants it. */
@@ -213,21 +213,24 @@ export class Handle extends BaseHandle {
     return block;
   }
 
-  /** @internal It works on this descriptor too: a close of it ends the operation, and waits for that. */
+  /** @internal It works on this descriptor too: a close of it ends the operation, and waits for its end. */
   takeFrom(source: Descriptor): void {
-    this.source = source;
+    this.sources ??= [];
+    this.sources.push(source);
     this.special |= SOURCE;
     source.inflight++;
     source.feeding ??= new Set();
     source.feeding.add(this);
   }
 
-  private leaveSource(): void {
-    const source = this.source!;
-    this.source = null;
-    source.feeding!.delete(this);
-    if (source.reader === this) source.reader = null;
-    if (--source.inflight === 0 && source.closing !== null) source.quiet();
+  private leaveSources(): void {
+    const sources = this.sources!;
+    this.sources = null;
+    for (const source of sources) {
+      source.feeding!.delete(this);
+      if (source.reader === this) source.reader = null;
+      if (--source.inflight === 0 && source.closing !== null) source.quiet();
+    }
   }
 
   /** @internal What the kernel writes to the block is copied to the caller's bytes at the end. */
@@ -275,7 +278,7 @@ export class Handle extends BaseHandle {
   unprepare(): void {
     if (this.room !== null) this.io!.driver.memory.give(this.room);
     this.room = null;
-    if (this.source !== null) this.leaveSource();
+    if (this.sources !== null) this.leaveSources();
     this.special = 0;
     this.bytes = null;
     this.parts = null;
@@ -509,7 +512,7 @@ export class Handle extends BaseHandle {
     let outcome = result;
     if ((special & SEALED) !== 0) this.checkSeal();
     if ((special & (TIMER | CONTINUE)) === TIMER) this.timer!.stop();
-    if ((special & SOURCE) !== 0) this.leaveSource();
+    if ((special & SOURCE) !== 0) this.leaveSources();
     if ((special & (LEADS | FOLLOWS)) !== 0 && (special & CONTINUE) === 0) this.leaveChain();
     // A cancel that had to interrupt a kernel thread.
     if ((special & CANCELLED) !== 0 && outcome === -EINTR) outcome = -ECANCELED;

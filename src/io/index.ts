@@ -116,6 +116,15 @@ export {
   type ListenOptions,
   listen,
 } from "./socket/net.ts";
+export {
+  DescriptorsLostError,
+  descriptorsOf,
+  ReceivedDescriptors,
+  receiveDescriptors,
+  sendDescriptors,
+  setupReceiveDescriptors,
+  setupSendDescriptors,
+} from "./socket/pass.ts";
 export { Receiver, type ReceiverOptions } from "./socket/receiver.ts";
 export { recv, setupRecv } from "./socket/recv.ts";
 export { send, sendAll, setupSend } from "./socket/send.ts";

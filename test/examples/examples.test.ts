@@ -184,6 +184,7 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "the race: number 1, and the other gave -15",
     "ENOENT",
   ],
+  "pass-descriptors": ["the worker is told: a guest", "served by the worker"],
   programs: [
     "sort: 0, 2,9,10",
     "6 * 7 = 42",

@@ -31,10 +31,26 @@ export function borrowFile(number: number): File {
 /** Likewise a socket. */
 export function adoptSocket(number: number): Socket {
   const io = checked(number);
-  const adopted = new Socket(io, number);
+  return socketOf(io, number, socketType(io, number));
+}
+
+/** @internal A descriptor that was received, as what it is. */
+export function adoptReceived(file: File): File | Socket {
+  const { io } = file;
+  const type = socketType(io, file.number);
+  return type === -1 ? file : socketOf(io, file.release(), type);
+}
+
+/** Its SO_TYPE, -1 when it is no socket. */
+function socketType(io: Io, number: number): number {
   const type = new Int32Array(1);
   const known = io.driver.getSocketOption(number, SOL_SOCKET, SO_TYPE, new Uint8Array(type.buffer)) >= 0;
-  if (known && type[0] !== SOCK_STREAM) adopted.holdMessages();
+  return known ? type[0]! : -1;
+}
+
+function socketOf(io: Io, number: number, type: number): Socket {
+  const adopted = new Socket(io, number);
+  if (type !== -1 && type !== SOCK_STREAM) adopted.holdMessages();
   return adopted;
 }
 

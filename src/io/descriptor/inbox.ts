@@ -7,7 +7,8 @@
  * 3. An error that has ended the stream comes behind all bytes, and stays: every later read is told.
  * 4. One reader at a time asks the kernel of a stream, and only while nothing is kept: so no more is kept than one
  *    operation brings, or a receiver holds. Of messages, no more than were being received at once.
- * 5. A close drops it. A release is refused while there is something: the number alone would lose it.
+ * 5. Descriptors that came with a byte go to whoever receives descriptors, and are closed by whoever reads bytes.
+ * 6. A close drops it. A release is refused while there is something: the number alone would lose it.
  *
  * Source: seeds X-10; conformance B09, P15, S14.
  */
@@ -16,6 +17,11 @@ import type { Address } from "../socket/address.ts";
 
 /** What ends a connection: the kernel says so once, and a truncated stream must not look like a complete one. */
 const ENDING: ReadonlySet<number> = new Set([-ECONNRESET, -ETIMEDOUT, -ENETRESET, -EPIPE]);
+
+/** What has come with a byte, such as descriptors that were passed: dropped when that is read as a mere byte. */
+export interface Attached {
+  drop(): void;
+}
 
 /** One arrival. */
 export class Kept {
@@ -29,6 +35,8 @@ export class Kept {
   readonly order: number;
   /** Bytes that have been handed out. */
   taken = 0;
+  /** What has come with its first byte, of a stream. */
+  attached: Attached | null = null;
   next: Kept | null = null;
 
   constructor(bytes: Uint8Array, whole: boolean, from: Address | null, truncated: boolean, order: number) {
@@ -81,9 +89,9 @@ export class Inbox {
     return this.ending;
   }
 
-  /** Takes over a copy of bytes that were received for nobody. */
-  keep(bytes: Uint8Array): void {
-    this.append(Uint8Array.from(bytes), this.messages, null, false);
+  /** Takes over a copy of bytes that were received for nobody, and what has come with them. */
+  keep(bytes: Uint8Array, attached: Attached | null = null): void {
+    this.append(Uint8Array.from(bytes), this.messages, null, false, attached);
   }
 
   /** Likewise a message, which may be empty. */
@@ -92,9 +100,13 @@ export class Inbox {
   }
 
   /** A reader was killed before it saw what it had got from {@link take}: that is the first again. */
-  putBack(bytes: Uint8Array): void {
-    if (this.closed || (bytes.length === 0 && !this.messages)) return;
+  putBack(bytes: Uint8Array, attached: Attached | null = null): void {
+    if (this.closed || (bytes.length === 0 && !this.messages)) {
+      attached?.drop();
+      return;
+    }
     const kept = new Kept(Uint8Array.from(bytes), this.messages, null, false, -1);
+    kept.attached = attached;
     kept.next = this.first;
     this.first = kept;
     this.last ??= kept;
@@ -120,11 +132,20 @@ export class Inbox {
     if (this.first.whole) return copy(this.takeMessage()!, into, 0);
     let count = 0;
     for (let kept = this.first; kept !== null && count < into.length; kept = this.first) {
-      if (kept.whole) break;
+      if (kept.whole || (count > 0 && kept.attached !== null)) break;
       count += copy(kept, into, count);
       if (kept.taken === kept.bytes.length) this.shift();
     }
     return count;
+  }
+
+  /** What has come with the byte that {@link take} would give first; who takes it has it. */
+  detach(): Attached | null {
+    const { first } = this;
+    if (first === null) return null;
+    const { attached } = first;
+    first.attached = null;
+    return attached;
   }
 
   /** The oldest arrival, whole; null when there is none. */
@@ -154,13 +175,24 @@ export class Inbox {
   /** Drops everything, and what comes later. */
   close(): void {
     this.closed = true;
+    for (let kept = this.first; kept !== null; kept = kept.next) kept.attached?.drop();
     this.first = null;
     this.last = null;
   }
 
-  private append(bytes: Uint8Array, whole: boolean, from: Address | null, truncated: boolean): void {
-    if (this.closed || (bytes.length === 0 && !whole)) return;
+  private append(
+    bytes: Uint8Array,
+    whole: boolean,
+    from: Address | null,
+    truncated: boolean,
+    attached: Attached | null = null,
+  ): void {
+    if (this.closed || (bytes.length === 0 && !whole)) {
+      attached?.drop();
+      return;
+    }
     const kept = new Kept(bytes, whole, from, truncated, this.arrivals++);
+    kept.attached = attached;
     if (this.last === null) this.first = kept;
     else this.last.next = kept;
     this.last = kept;
@@ -180,5 +212,9 @@ function copy(kept: Kept, into: Uint8Array, at: number): number {
   const count = Math.min(bytes.length - taken, into.length - at);
   into.set(bytes.subarray(taken, taken + count), at);
   kept.taken += count;
+  if (kept.attached !== null) {
+    kept.attached.drop();
+    kept.attached = null;
+  }
   return count;
 }

@@ -8,6 +8,8 @@ import {
   IOVEC_SIZE,
   MSG_NOSIGNAL,
   MSG_TRUNC,
+  MSGHDR_CONTROL,
+  MSGHDR_CONTROLLEN,
   MSGHDR_FLAGS,
   MSGHDR_IOV,
   MSGHDR_IOVLEN,
@@ -201,16 +203,29 @@ const SEND_TO: Kind<number> = new Kind({
       : addressDetails(operation.argument as Address),
 });
 
-/** Where {@link writeHeader} has put the header in its block. */
-let headerAt = 0;
+/** @internal Where {@link writeHeader} has put the header in its block. */
+export let headerAt = 0;
 
-/** A msghdr with its iovec and its address, behind the bytes where those have to be copied. */
-function writeHeader(io: Io, handle: Handle, bytes: Bytes, to: Address | null, receive: boolean): Block {
+/** @internal Where control data begins, behind the header. */
+export const CONTROL_AT: number = MESSAGE_BYTES;
+
+/**
+ * @internal A msghdr with its iovec, its address and `control` bytes of control data, behind the bytes where those
+ * have to be copied.
+ */
+export function writeHeader(
+  io: Io,
+  handle: Handle,
+  bytes: Bytes,
+  to: Address | null,
+  receive: boolean,
+  control = 0,
+): Block {
   const { memory } = io.driver;
   const length = bytes.byteLength;
   const found = length === 0 ? 0 : memory.locate(bytes);
   const at = found === COPY ? Math.ceil(length / 8) * 8 : 0;
-  const block = handle.argument(at + MESSAGE_BYTES);
+  const block = handle.argument(at + MESSAGE_BYTES + control);
   const address = found === COPY ? block.address : found;
   handle.bytes = bytes;
   if (found === COPY) {
@@ -230,6 +245,10 @@ function writeHeader(io: Io, handle: Handle, bytes: Bytes, to: Address | null, r
   view.setUint32(at + MSGHDR_IOVLEN, 1, true);
   setAddress(view, at + IOV_AT + IOVEC_BASE, address);
   view.setUint32(at + IOV_AT + IOVEC_LEN, length, true);
+  if (control > 0) {
+    setAddress(view, at + MSGHDR_CONTROL, block.address + at + CONTROL_AT);
+    view.setUint32(at + MSGHDR_CONTROLLEN, control, true);
+  }
   headerAt = at;
   return block;
 }
