@@ -46,6 +46,8 @@ export class Bridge {
   /** Notified when the duplex is destroyed. */
   readonly over = new Signal({ name: "the end of the duplex" });
   readonly buffer = new ReadBuffer();
+  /** Notified when "close" has been emitted. */
+  readonly closed = new Signal({ name: "the close of a duplex" });
   /** What is to be written: null is the end. Valid while there is a callback. */
   private chunk: Uint8Array | null = null;
   private callback: Callback | null = null;
@@ -188,7 +190,11 @@ export class Bridge {
       this.callback = null;
       // What was being written when it was destroyed; Node's sockets make an error of it only where there is one.
       callback?.(duplex.errored);
-      duplex.emit("close", duplex.errored !== null);
+      try {
+        duplex.emit("close", duplex.errored !== null);
+      } finally {
+        this.closed.notify();
+      }
     });
   }
 }

@@ -74,12 +74,14 @@ export class NodeReader extends Embedded implements ByteReader, Inflight {
   private rest: Uint8Array | null = null;
   private failure: { readonly error: unknown } | null = null;
   private detached = false;
+  /** @internal */ closed = false;
   private readonly onReadable = (): void => this.news.ring();
   private readonly onError = (error: unknown): void => {
     this.failure ??= { error };
     this.tell();
   };
   private readonly onClose = (): void => {
+    this.closed = true;
     this.stream.off("error", this.onError);
     this.detach();
     this.tell();
@@ -278,9 +280,17 @@ class Writing extends Called {
 class Ending extends Called {
   protected readonly what = "end";
 
+  protected override begin(): boolean {
+    if ((this.adapter as NodeStream).stream.writableFinished) return true;
+    return super.begin();
+  }
+
   protected override request(stream: Writable): void {
-    if (stream.writableFinished) this.onDone();
-    else stream.end(this.onDone);
+    stream.end(this.onDone);
+  }
+
+  protected override finish(): void {
+    if (!(this.adapter as NodeStream).stream.writableFinished) super.finish();
   }
 }
 
@@ -295,8 +305,8 @@ class Closing extends Pending {
 
   protected override begin(): boolean {
     const { adapter } = this;
+    if (adapter.closed) return true;
     adapter.stream.destroy();
-    if (adapter.stream.closed) return true;
     adapter.pending.push(this);
     return false;
   }

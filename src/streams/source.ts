@@ -19,7 +19,8 @@ export interface Ends {
 
 /** @internal True for what has to be run to have a stream. */
 export function isOpening(source: unknown): source is Operation<StreamLike> {
-  return typeof (source as { [Symbol.iterator]?: unknown } | null)?.[Symbol.iterator] === "function";
+  if (typeof source !== "object" || source === null || Array.isArray(source)) return false;
+  return typeof (source as { [Symbol.iterator]?: unknown })[Symbol.iterator] === "function";
 }
 
 /**

@@ -7,6 +7,7 @@ import { Duplex, type DuplexOptions } from "node:stream";
 import { UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../coordinator/operation.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
+import type { Signal } from "../coordinator/signal.ts";
 import { whenEnded } from "../coordinator/task/join.ts";
 import type { Spawner } from "../coordinator/task/spawn-ready.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -18,8 +19,9 @@ import type { Ends } from "./source.ts";
 
 /** @internal */
 export interface NodeOptions extends DuplexOptions {
-  readable?: boolean;
-  writable?: boolean;
+  allowHalfOpen: boolean;
+  readable: boolean;
+  writable: boolean;
 }
 
 /** Node's own limit for timers. */
@@ -49,12 +51,18 @@ export class TaskDuplex extends Duplex {
   constructor(options: NodeOptions, ends: Ends | null) {
     // "close" is emitted when the stream is closed. Text is encoded when it is its turn: what waits is counted in
     // characters then, as for Node's sockets.
-    super({ ...options, emitClose: false, autoDestroy: true, decodeStrings: false });
-    this.bridge = new Bridge(this, ends, options.readable !== false, options.writable !== false);
+    super({
+      __proto__: null,
+      ...options,
+      emitClose: false,
+      autoDestroy: true,
+      decodeStrings: false,
+    } as NodeOptions);
+    this.bridge = new Bridge(this, ends, options.readable, options.writable);
     this.connecting = true;
     this.timeout = undefined;
     if (ends !== null) this.opened(ends);
-    if (options.allowHalfOpen !== true) this.on("end", refuseWrites);
+    if (!options.allowHalfOpen) this.on("end", refuseWrites);
   }
 
   /** @internal */
@@ -75,7 +83,7 @@ export class TaskDuplex extends Duplex {
    * waits here an error needs no listener.
    */
   settled(): Operation<Error | null> {
-    return settled(this, this.bridge.task!);
+    return settled(this, this.bridge.closed);
   }
 
   /** @internal The stream is there. */
@@ -281,11 +289,11 @@ function writeAfterEnd(this: TaskDuplex, chunk: unknown, encoding?: unknown, cal
   return false;
 }
 
-const settled = op(function* settled(duplex: TaskDuplex, task: Task) {
+const settled = op(function* settled(duplex: TaskDuplex, closed: Signal) {
   const listen = (): void => {};
   duplex.on("error", listen);
   try {
-    yield* task.settled();
+    yield* closed.wait();
   } finally {
     duplex.off("error", listen);
   }

@@ -40,10 +40,8 @@ export function toDuplex(source: StreamLike | Operation<StreamLike>, options?: T
   const own = ownOptions(options);
   const opening = isOpening(source) ? source : null;
   const ends = opening === null ? endsOf(source) : null;
-  if (ends !== null) {
-    own.node.readable = own.node.readable !== false && ends.reader !== null;
-    own.node.writable = own.node.writable !== false && ends.writer !== null;
-  }
+  if (ends?.reader === null) own.node.readable = false;
+  if (ends?.writer === null) own.node.writable = false;
   const duplex = new TaskDuplex(own.node, ends);
   duplex.start(own.owner ?? currentTask("toDuplex()"), opening);
   if (own.signal !== undefined) addAbortSignal(own.signal, duplex);
@@ -65,15 +63,23 @@ function ownOptions(options: ToDuplexOptions | undefined): Own {
     );
   }
   const given: ToDuplexOptions = { __proto__: null, ...options } as ToDuplexOptions;
-  const node: NodeOptions = { allowHalfOpen: given.allowHalfOpen === true };
+  const node: NodeOptions = {
+    allowHalfOpen: given.allowHalfOpen === true,
+    readable: given.readable !== false,
+    writable: given.writable !== false,
+  };
   for (const key of MARKS) if (given[key] !== undefined) node[key] = given[key];
-  if (given.readable === false) node.readable = false;
-  if (given.writable === false) node.writable = false;
   const { owner, signal } = given;
   if (owner !== undefined && typeof owner?.spawn !== "function") {
     throw new UsageError(
       "COOP_ARGUMENT",
       `an owner is a task, a group or a cooperator, not ${describeValue(owner)}`,
+    );
+  }
+  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
+    throw new UsageError(
+      "COOP_NOT_A_SIGNAL",
+      `toDuplex() takes an AbortSignal, not ${describeValue(signal)}`,
     );
   }
   return { owner, signal, node };

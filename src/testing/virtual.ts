@@ -134,12 +134,16 @@ export class VirtualRuntime {
       do this.settle();
       while (await this.letJobsRun());
       const { inflight, timers } = this.statistics();
-      if (inflight > 0 || this.timers.next <= this.clock.now()) continue;
-      if (timers === 0) {
-        if (!this.cutCleanups()) return;
-      } else if (this.autojump) this.jump();
-      else if (this.clock.rate === 0) return;
+      if ((inflight > 0 && this.ioIsReal) || this.timers.next <= this.clock.now()) continue;
+      if (!this.autojump && timers > 0) {
+        if (this.clock.rate === 0) return;
+      } else if (!(this.autojump && this.jump()) && !this.cutCleanups()) return;
     }
+  }
+
+  /** What is in flight ends in real time, and not on this clock. */
+  protected get ioIsReal(): boolean {
+    return true;
   }
 
   /** Like {@link VirtualRuntime.run}, for programs with promises in them. */

@@ -1,5 +1,5 @@
 /** Programs on the simulated kernel, each under a few seeds. */
-import { type Body, KilledError, op } from "../../src/coordinator/index.ts";
+import { type Body, KilledError, op, type Task } from "../../src/coordinator/index.ts";
 import { allTasks } from "../../src/coordinator/task/walk.ts";
 import { accept, close, connect, listen } from "../../src/io/index.ts";
 import { type SimulatedOptions, SimulatedRuntime } from "../../src/testing/index.ts";
@@ -66,29 +66,91 @@ export function killAtEveryStep(
   return runs;
 }
 
+/** One run; knows which tasks were alive before each step. */
+class KilledRun {
+  readonly runtime: SimulatedRuntime;
+  private readonly alive: number[][] = [];
+  private readonly main: Task;
+
+  constructor(
+    options: SimulatedOptions,
+    body: (runtime: SimulatedRuntime) => Body<unknown>,
+    kill: Kill | null,
+  ) {
+    const runtime = new SimulatedRuntime(options);
+    this.runtime = runtime;
+    const { alive } = this;
+    const { cooperator } = runtime;
+    cooperator.batchSteps = 1;
+    cooperator.onStep = () => {
+      if (runtime.statistics().ready === 0) return;
+      const tasks = allTasks(cooperator.tasks());
+      if (alive.length === kill?.step)
+        tasks.find((task) => task.id === kill.task)?.kill("at the worst moment");
+      alive.push(tasks.map((task) => task.id));
+    };
+    this.main = cooperator.spawn(body(runtime), { name: "main", failure: "hold" }) as Task;
+    this.main.observe();
+  }
+
+  /** Whoever waits for a task that was killed waits for ever. */
+  strand(): void {
+    this.runtime.cooperator.kill("the run is over");
+  }
+
+  end(): number[][] {
+    this.runtime.checkAtRest();
+    const { exit } = this.main;
+    if (exit?.status === "failed" && !(exit.error instanceof KilledError)) throw exit.error;
+    return this.alive;
+  }
+}
+
 /** Gives the tasks that were alive before each step. */
 function runOnce(
   options: SimulatedOptions,
   body: (runtime: SimulatedRuntime) => Body<unknown>,
   kill: Kill | null,
 ): number[][] {
-  const runtime = new SimulatedRuntime(options);
-  const { cooperator } = runtime;
-  const alive: number[][] = [];
-  cooperator.batchSteps = 1;
-  cooperator.onStep = () => {
-    if (runtime.statistics().ready === 0) return;
-    const tasks = allTasks(cooperator.tasks());
-    if (alive.length === kill?.step) tasks.find((task) => task.id === kill.task)?.kill("at the worst moment");
-    alive.push(tasks.map((task) => task.id));
-  };
-  const main = cooperator.spawn(body(runtime), { name: "main", failure: "hold" });
-  main.observe();
-  runtime.drain();
-  // Whoever waits for a task that was killed waits for ever.
-  cooperator.kill("the run is over");
-  runtime.drain();
-  runtime.checkAtRest();
-  if (main.exit?.status === "failed" && !(main.exit.error instanceof KilledError)) throw main.exit.error;
-  return alive;
+  const run = new KilledRun(options, body, kill);
+  run.runtime.drain();
+  run.strand();
+  run.runtime.drain();
+  return run.end();
+}
+
+/** Likewise for programs that Node has a part in: `next` ticks and promise jobs get their turn when no task is ready. */
+export async function killAtEveryStepAsync(
+  options: SimulatedOptions,
+  body: (runtime: SimulatedRuntime) => Body<unknown>,
+  check: () => void = () => {},
+): Promise<number> {
+  const alive = await runOnceAsync(options, body, null, check);
+  let runs = 0;
+  for (let step = 0; step < alive.length; step++) {
+    for (const task of alive[step]!) {
+      runs++;
+      try {
+        await runOnceAsync(options, body, { step, task }, check);
+      } catch (error) {
+        const what = error instanceof Error ? error.message : String(error);
+        throw new Error(`task ${task} killed before step ${step}: ${what}`, { cause: error });
+      }
+    }
+  }
+  return runs;
+}
+
+async function runOnceAsync(
+  options: SimulatedOptions,
+  body: (runtime: SimulatedRuntime) => Body<unknown>,
+  kill: Kill | null,
+  check: () => void,
+): Promise<number[][]> {
+  const run = new KilledRun(options, body, kill);
+  await run.runtime.drainAsync();
+  run.strand();
+  await run.runtime.drainAsync();
+  check();
+  return run.end();
 }

@@ -56,6 +56,10 @@ export class SimulatedRuntime extends VirtualRuntime {
     return super.turn();
   }
 
+  protected override get ioIsReal(): boolean {
+    return false;
+  }
+
   /** To what happens next: a timer, or something in the kernel. */
   protected override jump(): boolean {
     const { kernel, tick } = this;
