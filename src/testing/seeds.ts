@@ -1,6 +1,6 @@
 /** Runs a program under many orders of its ready tasks, and says under which it fails. */
 import { UsageError } from "../coordinator/errors.ts";
-import { ambientSeed } from "./ambient-seed.ts";
+import { ambientSeed, checkSeed } from "./ambient-seed.ts";
 
 export interface SeedsOptions {
   /** Seeds to run before the others: those that have failed once. */
@@ -36,6 +36,7 @@ export class SeedError extends Error {
  * own runs its ready tasks in the order of the seed. A seed that fails is run a second time, to see whether it
  * does so again.
  *
+ * @throws {UsageError} `COOP_SEEDS` for what is no seed, also in `COOP_SEED`.
  * @throws {SeedError} with the first seed that failed. A program that gives a promise makes a promise of this.
  * @example runSeeds(1000, () => { runVirtual(program); });
  */
@@ -103,19 +104,18 @@ function seedsOf(count: number, options: SeedsOptions | undefined): readonly num
     throw new UsageError("COOP_SEEDS", "runSeeds() takes a whole number of seeds, 1 or more");
   }
   const only = options?.only ?? fromEnvironment();
-  if (only !== null) return [only];
-  const from = options?.from ?? 1;
-  if (!Number.isInteger(from) || from < 0) {
-    throw new UsageError("COOP_SEEDS", "the first seed is a whole number, 0 or more");
-  }
-  return [...(options?.also ?? []), ...Array.from({ length: count }, (_, index) => from + index)];
+  if (only !== null) return [checkSeed(only, "the seed to run alone")];
+  const from = checkSeed(options?.from ?? 1, "the first seed");
+  const also = options?.also ?? [];
+  for (const seed of also) checkSeed(seed, "a seed to run first");
+  return [...also, ...Array.from({ length: count }, (_, index) => from + index)];
 }
 
 /** Read where there is an environment to read from: this runs without Node too. */
 function fromEnvironment(): number | null {
   const { process } = globalThis as { process?: { env?: Record<string, string | undefined> } };
   const seed = process?.env?.COOP_SEED;
-  return seed === undefined || seed === "" ? null : Number(seed);
+  return seed === undefined || seed === "" ? null : checkSeed(seed, "COOP_SEED");
 }
 
 function under(seed: number, program: (seed: number) => unknown): unknown {

@@ -7,7 +7,8 @@ import { Signal } from "../coordinator/signal.ts";
  * Steps numbered from 0; each begins when the one before it is over, whoever takes it.
  *
  * A step whose task is killed before it came to its turn breaks the sequence: those that wait for a later one
- * get a `BrokenError` instead of waiting for ever.
+ * get a `BrokenError` instead of waiting for ever. Of a task that is killed before it has begun the sequence cannot
+ * know; the report of the deadlock says which step is missing.
  *
  * @example
  * const order = new Sequencer();
@@ -33,24 +34,29 @@ export class Sequencer {
     }
     if (this.taken.has(number)) throw new UsageError("COOP_SEQUENCE", `step ${number} is taken already`);
     this.taken.add(number);
+    this.end(number).name =
+      `step ${number}, which was asked for and has not begun; was its task killed before it could?`;
     return this.run(number, body ?? null) as Operation<A>;
   }
 
   private readonly run = op(function* step(this: Sequencer, number: number, body: Body<unknown> | null) {
     let reached = false;
+    const end = this.end(number);
+    end.name = `step ${number}, which waits for its own turn`;
     try {
       if (number > 0) yield* this.end(number - 1).wait();
       if (this.broken < number) throw new BrokenError(`step ${this.broken} of the sequence was never taken`);
       reached = true;
+      end.name = `end of step ${number}`;
       return body === null ? undefined : yield* enter(null, body, "step()");
     } finally {
       if (!reached) this.broken = Math.min(this.broken, number);
-      this.end(number).notify();
+      end.notify();
     }
   });
 
   private end(number: number): Signal {
-    this.over[number] ??= new Signal({ name: `end of step ${number}` });
+    this.over[number] ??= new Signal({ name: `step ${number}, which nobody has asked for` });
     return this.over[number];
   }
 }

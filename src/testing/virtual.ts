@@ -15,7 +15,7 @@ import type { Task } from "../coordinator/task/task.ts";
 import { allTasks } from "../coordinator/task/walk.ts";
 import { TimerQueue } from "../time/timer-queue.ts";
 import { allBlocked, expectBlocked } from "./all-blocked.ts";
-import { ambientSeed } from "./ambient-seed.ts";
+import { ambientSeed, checkSeed } from "./ambient-seed.ts";
 import { Order } from "./order.ts";
 import { type ClockOptions, VirtualClock } from "./virtual-clock.ts";
 
@@ -64,7 +64,8 @@ export class VirtualRuntime {
     const clock = new VirtualClock(options?.clock);
     this.clock = clock;
     this.autojump = options?.autojump ?? true;
-    this.seed = options?.seed === undefined ? takeAmbientSeed() : options.seed;
+    const seed = options?.seed === undefined ? takeAmbientSeed() : options.seed;
+    this.seed = seed === null ? null : checkSeed(seed, "the seed of a virtual runtime");
     const trace: number[] = [];
     this.trace = trace;
     const traced = options?.trace === true;

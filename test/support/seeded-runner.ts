@@ -10,7 +10,7 @@ import { readFileSync } from "node:fs";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type RunnerTestCase, TestRunner } from "vitest";
-import { ambientSeed } from "../../src/testing/ambient-seed.ts";
+import { ambientSeed, checkSeed } from "../../src/testing/ambient-seed.ts";
 
 const { env } = process;
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -52,7 +52,7 @@ export default class SeededRunner extends TestRunner {
 }
 
 function seedsOf(name: string): readonly number[] {
-  if (env.COOP_SEED !== undefined) return [Number(env.COOP_SEED)];
+  if (env.COOP_SEED !== undefined) return [checkSeed(env.COOP_SEED, "COOP_SEED")];
   return [...(corpus[name] ?? []), ...Array.from({ length: SEEDS }, (_, index) => index + 1)];
 }
 

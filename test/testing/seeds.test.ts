@@ -177,3 +177,38 @@ test("fast-check: programs and seeds are both its to choose, and to shrink", () 
     { numRuns: 100 },
   );
 });
+
+test("what is no seed is told so before anything runs, wherever it comes from", () => {
+  const { COOP_SEED } = process.env;
+  let runs = 0;
+  const program = () => runs++;
+  try {
+    for (const seed of ["abc", "-1", "1.5", "1e3", " 7", "4294967296"]) {
+      process.env.COOP_SEED = seed;
+      expect(() => runSeeds(3, program)).toThrow(
+        expect.objectContaining({
+          code: "COOP_SEEDS",
+          message: expect.stringContaining(`COOP_SEED is "${seed}"`),
+        }),
+      );
+    }
+    process.env.COOP_SEED = "";
+    expect(runSeeds(3, program).runs).toBe(3);
+    process.env.COOP_SEED = "4294967295";
+    expect(runSeeds(3, program).runs).toBe(1);
+  } finally {
+    if (COOP_SEED === undefined) delete process.env.COOP_SEED;
+    else process.env.COOP_SEED = COOP_SEED;
+  }
+  runs = 0;
+  for (const seed of [Number.NaN, -1, 0.5, 2 ** 32]) {
+    expect(() => runSeeds(3, program, { also: [seed] })).toThrow(
+      expect.objectContaining({ code: "COOP_SEEDS" }),
+    );
+    expect(() => runSeeds(3, program, { only: seed })).toThrow(
+      expect.objectContaining({ code: "COOP_SEEDS" }),
+    );
+    expect(() => new VirtualRuntime({ seed })).toThrow(expect.objectContaining({ code: "COOP_SEEDS" }));
+  }
+  expect(runs).toBe(0);
+});

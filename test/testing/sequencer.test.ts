@@ -4,6 +4,7 @@ import { group, spawn, yieldNow } from "../../src/coordinator/index.ts";
 import { killEverywhere } from "../../src/testing/kill-everywhere.ts";
 import { runSeeds } from "../../src/testing/seeds.ts";
 import { Sequencer } from "../../src/testing/sequencer.ts";
+import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { runChecked } from "../support/harness.ts";
 
@@ -78,4 +79,29 @@ test("a sequence strands nobody, wherever a kill strikes", () => {
     };
   });
   expect(reach).toBe(1);
+});
+
+test("a step whose task was killed before it began is named by the deadlock, and so is one that nobody takes", () => {
+  const stuck = (first: (sequence: Sequencer) => void): Error => {
+    const rt = new VirtualRuntime({ seed: null });
+    try {
+      rt.run(function* () {
+        const sequence = new Sequencer();
+        first(sequence);
+        yield* sequence.step(2);
+      });
+    } catch (error) {
+      return error as Error;
+    }
+    throw new Error("it went on");
+  };
+  expect(
+    stuck((sequence) => {
+      spawn(sequence.step(0));
+      spawn(sequence.step(1)).kill();
+    }).message,
+  ).toContain("step 1, which was asked for and has not begun; was its task killed before it could?");
+  expect(stuck((sequence) => void spawn(sequence.step(0))).message).toContain(
+    "step 1, which nobody has asked for",
+  );
 });
