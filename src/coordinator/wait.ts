@@ -6,19 +6,25 @@
  *
  * | called            | when                                            | must                                        |
  * |-------------------|-------------------------------------------------|---------------------------------------------|
- * | `begin(task)`     | the task reaches it                             | finish at once (true), or queue (false)     |
+ * | `begin(task)`     | the task reaches it, and still runs             | finish at once (true), or queue (false)     |
  * | `abort()`         | a kill wants the task, at most once             | leave every list (true), or promise a wake  |
  * | `rollback()`      | it was satisfied, but the kill won              | hand back what it was given                 |
  * | `finish()`        | the task goes on                                | return the result or throw                  |
  *
+ * The task is blocked from the moment in which `begin` has given false, and not before. What happens to it inside
+ * `begin` (a grant by what `begin` calls, a kill of the task by itself) is noted, and takes effect there: `begin` has
+ * nothing to look out for. It may throw as long as it has left no trace.
+ *
  * Between a satisfied wait and the task's next step a kill still wins; `rollback` is why nothing is lost.
  *
- * A wait can also be an arm of another one, which waits for the first of several: see {@link Arm}. Then
- * `rollback` may follow a `begin` that finished at once, and `task.wait` is the outer wait.
+ * A wait can also be an arm of another one, which waits for the first of several: see {@link Arm}. An arm that is done
+ * at once may still lose, to a kill that comes while the others are being left: `rollback` follows any `begin` that
+ * took something, whether it finished at once or was granted later.
  */
 import { Coordinated } from "./coordinated.ts";
 import type { Coordinator } from "./coordinator.ts";
 import { UsageError, violation } from "./errors.ts";
+import { meet } from "./kill/kill.ts";
 import type { Operation } from "./operation.ts";
 import { notDelegated, SUSPENDED } from "./suspended.ts";
 import { current, currentTask } from "./task/current.ts";
@@ -109,17 +115,23 @@ export abstract class Wait<A> extends Coordinated implements Arm<A>, Iterator<un
     this.satisfied = false;
     this.aborting = false;
     task.wait = this;
-    task.state = BLOCKED;
     let done: boolean;
     try {
       done = this.begin(task);
     } catch (error) {
-      this.withdraw(task);
+      this.task = null;
+      task.wait = null;
       throw error;
     }
-    if (!done) return SUSPENDED;
-    this.withdraw(task);
-    return { done: true, value: this.finish(task) };
+    if (done) {
+      this.task = null;
+      task.wait = null;
+      return { done: true, value: this.finish(task) };
+    }
+    task.state = BLOCKED;
+    if (this.satisfied) task.cooperator.ready(task);
+    else if (task.doomed !== null) meet(task);
+    return SUSPENDED;
   }
 
   return(value?: unknown): IteratorResult<unknown, A> {

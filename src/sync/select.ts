@@ -105,8 +105,8 @@ class Select extends Wait<unknown> {
         this.decide(i);
         return this.lingering === 0;
       }
-      // It was granted meanwhile, or it has killed this very task.
-      if (this.winner !== UNDECIDED) return false;
+      // One was granted meanwhile, or has killed this very task.
+      if (this.winner !== UNDECIDED || task.doomed !== null) return false;
     }
     return false;
   }

@@ -124,8 +124,8 @@ export function shielded(shield: Scope): void {
   if (task.doomed !== null && task.doomed !== task.unwinding) task.doomed = findDoomed(task);
 }
 
-/** Lets the kill meet the task where it is: ends its wait if that is killable, else it waits its turn. */
-function meet(task: Task): void {
+/** @internal Lets the kill meet the task where it is: ends its wait if that is killable, else it waits its turn. */
+export function meet(task: Task): void {
   // A delivery that is already under way stands, even where this kill may not reach.
   const doomed = findDoomed(task) ?? task.doomed;
   task.doomed = doomed;

@@ -92,8 +92,8 @@ export class KillWait<A> extends OutcomeWait<A, Exit<A>> {
       this.timeout = cooperator.requireTimers().after(this.within, () => cooperator.hurry(target as Task));
     }
     target.kill(this.reason);
-    // The kill of oneself or of an ancestor has just ended this very wait.
-    if (task.doomed !== null && task.wait === null) return false;
+    // The kill of oneself or of an ancestor: there is nothing to wait for.
+    if (task.doomed !== null) return false;
     return super.begin(task);
   }
 
