@@ -104,7 +104,7 @@ export class InterleavedRuntime extends VirtualRuntime implements Chooser {
       if (repeated === null && points > 0) look();
       if (state !== null) {
         this.remember(live);
-        const now = repeated ?? this.fingerprint(state);
+        const now = repeated ?? this.fingerprint(live, state);
         if (this.verifier !== null) this.verifier.reached(now.key, points === 0);
         else if (repeated === null && !this.choices.mark(now.state, now.key)) return false;
         this.before = now.state;
@@ -118,13 +118,15 @@ export class InterleavedRuntime extends VirtualRuntime implements Chooser {
   }
 
   /** @internal A text that two points of two runs have in common only if they go on in the same way. */
-  fingerprint(state: () => unknown): { readonly state: string; readonly key: string } {
+  fingerprint(live: readonly Task[], state: () => unknown): { readonly state: string; readonly key: string } {
     const { limits, last, pasts } = this;
     const fingerprint = new Fingerprint();
     fingerprint.add(state());
     fingerprint.add([...this.scripts]);
     fingerprint.add(this.cooperator.root);
-    fingerprint.add(this.cooperator.schedule());
+    const places = new Map<Task, number>();
+    fingerprint.add(this.cooperator.schedule(places));
+    fingerprint.add(live.map((task) => places.get(task)));
     fingerprint.add(this.timers.armed());
     fingerprint.add([this.now, this.kills]);
     fingerprint.add(this.reports.map(({ kind, task, error }) => [kind, task, error]));

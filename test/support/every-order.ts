@@ -6,7 +6,7 @@ import { tally } from "./tally.ts";
 /** All orders with a kill where there is time; else those that leave a task only where it has to wait. */
 const ALL = process.env.COOP_LANE === "ci";
 /** Programs with fewer schedules are also run one schedule at a time, to see that their state is all of it. */
-const VERIFIED_MAX = 5_000;
+const VERIFIED_MAX = 2_500;
 
 /** Runs of a program with all its kills: more take longer than the rest of the tests. */
 const RUNS_MAX = 500_000;

@@ -204,9 +204,9 @@ export class Cooperator {
     );
   }
 
-  /** @internal What decides what the next turn does. For tests. */
-  schedule(): readonly unknown[] {
-    return [this.queue.state(), this.callbacks, this.fairness, this.readyFirst];
+  /** @internal For tests, what decides what the next turn does; the places of ready tasks go into `places`. */
+  schedule(places: Map<Task, number>): readonly unknown[] {
+    return [this.queue.state(places), this.callbacks, this.fairness, this.readyFirst];
   }
 
   private runCallbacks(most: number, budget: number): void {

@@ -101,22 +101,21 @@ export class RunQueue {
   }
 
   /**
-   * What decides who goes next, beside the chooser, which may take any: how long who has been passed over, and the
-   * order where some have gone in front or let others go first. For tests.
+   * For tests, what decides who goes next, beside the chooser, which may take any: how long who has been passed over,
+   * and for each task that is ready how many of those that let others go first, or went in front, come before it.
    */
-  state(): readonly unknown[] {
-    const state: unknown[] = [];
-    for (const level of this.levels) {
-      const tasks: Task[] = [];
-      let ordered = this.inFront.size > 0;
+  state(places: Map<Task, number>): readonly number[] {
+    const inFront = this.inFront.size > 0;
+    return this.levels.map((level) => {
+      let place = 0;
       for (let at = level.head; at !== null; at = at.runNext) {
-        tasks.push(at);
-        if (at.wait !== null && at.wait.letsOthersFirst) ordered = true;
+        const kept = inFront || (at.wait !== null && at.wait.letsOthersFirst);
+        if (kept) place++;
+        places.set(at, place);
+        if (kept) place++;
       }
-      state.push(level.passedOver, ordered ? tasks : tasks.length);
-    }
-    state.push(this.inFront);
-    return state;
+      return level.passedOver;
+    });
   }
 
   private putFirst(level: Level, task: Task): void {
