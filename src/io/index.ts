@@ -84,6 +84,7 @@ export type { ProcessOptions, ProcessStream } from "./process/plan.ts";
 export { Process, type ProcessExit } from "./process/process.ts";
 export { type ProcessResult, type RunProcessOptions, runProcess } from "./process/run-process.ts";
 export { spawnProcess } from "./process/spawn-process.ts";
+export { stderr, stdin, stdout } from "./process/standard.ts";
 export { accept, setupAccept } from "./socket/accept.ts";
 export { type AcceptAllOptions, Acceptor, type AcceptorStatistics } from "./socket/acceptor.ts";
 export {

@@ -82,6 +82,7 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "allSettled: up done, down failed",
     "limit: never more than 3 at a time",
   ],
+  "standard-input": ["6: to be or not to be", "4: that is the question", "10 words", "a reader: killed"],
   supervisor: [
     "consumer: attempt 1",
     "consumer is started again in 5 ms",
