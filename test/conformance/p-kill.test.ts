@@ -34,6 +34,7 @@ import {
   ioCounts,
   openDescriptors,
   pattern,
+  rings,
   runIo,
   stop,
   submitted,
@@ -48,20 +49,23 @@ const ENOENT = 2;
 const ECANCELED = 125;
 
 describe("P01 a kill of a task in recv", () => {
-  test("P01 sends a cancel, waits for both completions, and ends the task", async () => {
-    await runIo(function* () {
-      const { far } = yield* tcpPair();
-      const before = ioCounts();
-      const reader = spawn(recv(far, Buffer.alloc(16)), { name: "reader" });
-      yield* submitted();
-      expect(ioCounts().inflight).toBe(1);
-      const exit = yield* reader.killAndWait("enough");
-      expect(exit).toMatchObject({ status: "killed", cause: { reason: "enough", failure: false } });
-      const after = ioCounts();
-      expect(after.inflight).toBe(0);
-      expect(after.cancels - before.cancels).toBe(1);
-    });
-  });
+  test.each(rings)(
+    "P01 sends a cancel, waits for both completions, and ends the task ($ring ring)",
+    async ({ runIo }) => {
+      await runIo(function* () {
+        const { far } = yield* tcpPair();
+        const before = ioCounts();
+        const reader = spawn(recv(far, Buffer.alloc(16)), { name: "reader" });
+        yield* submitted();
+        expect(ioCounts().inflight).toBe(1);
+        const exit = yield* reader.killAndWait("enough");
+        expect(exit).toMatchObject({ status: "killed", cause: { reason: "enough", failure: false } });
+        const after = ioCounts();
+        expect(after.inflight).toBe(0);
+        expect(after.cancels - before.cancels).toBe(1);
+      });
+    },
+  );
 
   test("P01 comes from outside the loop of turns just as well", async () => {
     await runIo(function* () {
@@ -101,18 +105,21 @@ describe("P01 a kill of a task in recv", () => {
     });
   });
 
-  test("P01 is met before anything is submitted when it came first", async () => {
-    await runIo(function* () {
-      const { far } = yield* tcpPair();
-      const before = ioCounts().submitted;
-      const reader = spawn(function* () {
-        self().kill();
-        yield* recv(far, Buffer.alloc(1));
+  test.each(rings)(
+    "P01 is met before anything is submitted when it came first ($ring ring)",
+    async ({ runIo }) => {
+      await runIo(function* () {
+        const { far } = yield* tcpPair();
+        const before = ioCounts().submitted;
+        const reader = spawn(function* () {
+          self().kill();
+          yield* recv(far, Buffer.alloc(1));
+        });
+        expect((yield* reader.settled()).status).toBe("killed");
+        expect(ioCounts().submitted).toBe(before);
       });
-      expect((yield* reader.settled()).status).toBe("killed");
-      expect(ioCounts().submitted).toBe(before);
-    });
-  });
+    },
+  );
 });
 
 describe("P15 a kill of an open whose descriptor arrives all the same", () => {
@@ -204,7 +211,7 @@ describe("P16 a kill of a connect", () => {
     }
   });
 
-  test("P16 while the peer does not answer", async () => {
+  test.each(rings)("P16 while the peer does not answer ($ring ring)", async ({ runIo }) => {
     await runIo(function* () {
       const { listener } = yield* fullListener();
       const before = openDescriptors();
@@ -334,7 +341,7 @@ describe("P17 a kill of a writer in the middle of a large buffer", () => {
     },
   );
 
-  test("P17 a timeout breaks it in the same way", async () => {
+  test.each(rings)("P17 a timeout breaks it in the same way ($ring ring)", async ({ runIo }) => {
     await runIo(function* () {
       const { near } = yield* unixPair();
       const error = yield* failureOf(() => sendAll(near, Buffer.alloc(LENGTH), { timeout: 10 }));

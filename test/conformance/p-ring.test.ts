@@ -42,6 +42,7 @@ import {
   expectError,
   failureOf,
   ioCounts,
+  rings,
   runIo,
   stop,
   submitted,
@@ -225,7 +226,7 @@ describe("P05 the submission queue is full", () => {
     );
   });
 
-  test("P05 setup forms too, and one handle after the other", async () => {
+  test.each(rings)("P05 setup forms too, and one handle after the other ($ring ring)", async ({ runIo }) => {
     await runIo(
       function* () {
         const handles = Array.from({ length: 32 }, () => new Handle());
@@ -238,40 +239,46 @@ describe("P05 the submission queue is full", () => {
     );
   });
 
-  test("P05 those that wait for room can be killed, and their cancels wait for room too", async () => {
-    await runIo(
-      function* () {
-        const { near, far } = yield* tcpPair();
-        // The order of so many does not matter here; a program's own streams have one reader at a time.
-        far.exclusive = false;
-        const readers: Task<number>[] = [];
-        for (let i = 0; i < 32; i++) readers.push(spawn(recv(far, Buffer.alloc(1)), { start: "now" }));
-        expect(ioCounts().backlog).toBe(32);
-        for (const reader of readers.slice(1)) reader.kill();
-        expect(ioCounts().backlog).toBe(63);
-        for (const reader of readers.slice(1)) expect((yield* reader.settled()).status).toBe("killed");
-        yield* sendAll(near, Buffer.from("x"));
-        expect(yield* readers[0].join()).toBe(1);
-      },
-      { ring },
-    );
-  });
+  test.each(rings)(
+    "P05 those that wait for room can be killed, and their cancels wait for room too ($ring ring)",
+    async ({ runIo }) => {
+      await runIo(
+        function* () {
+          const { near, far } = yield* tcpPair();
+          // The order of so many does not matter here; a program's own streams have one reader at a time.
+          far.exclusive = false;
+          const readers: Task<number>[] = [];
+          for (let i = 0; i < 32; i++) readers.push(spawn(recv(far, Buffer.alloc(1)), { start: "now" }));
+          expect(ioCounts().backlog).toBe(32);
+          for (const reader of readers.slice(1)) reader.kill();
+          expect(ioCounts().backlog).toBe(63);
+          for (const reader of readers.slice(1)) expect((yield* reader.settled()).status).toBe("killed");
+          yield* sendAll(near, Buffer.from("x"));
+          expect(yield* readers[0].join()).toBe(1);
+        },
+        { ring },
+      );
+    },
+  );
 
-  test("P05 many turns full of operations, through a ring of four", async () => {
-    await runIo(
-      function* () {
-        const worker = op(function* (count: number) {
-          for (let i = 0; i < count; i++) yield* nop();
-          return count;
-        });
-        const tasks = Array.from({ length: 64 }, () => spawn(worker(50)));
-        let sum = 0;
-        for (const task of tasks) sum += yield* task.join();
-        expect(sum).toBe(3200);
-      },
-      { ring },
-    );
-  });
+  test.each(rings)(
+    "P05 many turns full of operations, through a ring of four ($ring ring)",
+    async ({ runIo }) => {
+      await runIo(
+        function* () {
+          const worker = op(function* (count: number) {
+            for (let i = 0; i < count; i++) yield* nop();
+            return count;
+          });
+          const tasks = Array.from({ length: 64 }, () => spawn(worker(50)));
+          let sum = 0;
+          for (const task of tasks) sum += yield* task.join();
+          expect(sum).toBe(3200);
+        },
+        { ring },
+      );
+    },
+  );
 });
 
 describe("P06 more completions than the completion queue has room for", () => {

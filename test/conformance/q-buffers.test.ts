@@ -37,6 +37,7 @@ import {
   freshPath,
   ioCounts,
   pattern,
+  rings,
   runIo,
   stop,
   submitted,
@@ -96,7 +97,7 @@ describe("Q03 Q04 bytes that are not there, or not for long", () => {
     });
   });
 
-  test("Q04 a resizable buffer is refused, also among others", async () => {
+  test.each(rings)("Q04 a resizable buffer is refused, also among others ($ring ring)", async ({ runIo }) => {
     const Resizable = ArrayBuffer as unknown as new (
       length: number,
       options: { maxByteLength: number },
@@ -111,7 +112,7 @@ describe("Q03 Q04 bytes that are not there, or not for long", () => {
     });
   });
 
-  test("Q03 nothing to read or write is done at once", async () => {
+  test.each(rings)("Q03 nothing to read or write is done at once ($ring ring)", async ({ runIo }) => {
     await runIo(function* () {
       const file = yield* open(freshPath(), "w+");
       const before = ioCounts().submitted;
@@ -124,22 +125,25 @@ describe("Q03 Q04 bytes that are not there, or not for long", () => {
 });
 
 describe("Q02 Q06 vectors", () => {
-  test("Q06 pieces of buffers, exactly, and nothing around them", async () => {
-    await runIo(function* () {
-      const file = yield* open(freshPath(), "w+");
-      yield* writeAll(file, pattern(1000));
-      for (const make of [(n: number) => Buffer.alloc(n, 0xee), (n: number) => allocate(n).fill(0xee)]) {
-        const [a, b] = [make(20), make(100)];
-        yield* readv(file, [a.subarray(3, 7), b.subarray(10, 90)], { position: 100 });
-        expect(
-          Buffer.concat([a.subarray(3, 7), b.subarray(10, 90)]).equals(pattern(1000).subarray(100, 184)),
-        ).toBe(true);
-        for (const guard of [a.subarray(0, 3), a.subarray(7), b.subarray(0, 10), b.subarray(90)]) {
-          expect(guard.every((byte) => byte === 0xee)).toBe(true);
+  test.each(rings)(
+    "Q06 pieces of buffers, exactly, and nothing around them ($ring ring)",
+    async ({ runIo }) => {
+      await runIo(function* () {
+        const file = yield* open(freshPath(), "w+");
+        yield* writeAll(file, pattern(1000));
+        for (const make of [(n: number) => Buffer.alloc(n, 0xee), (n: number) => allocate(n).fill(0xee)]) {
+          const [a, b] = [make(20), make(100)];
+          yield* readv(file, [a.subarray(3, 7), b.subarray(10, 90)], { position: 100 });
+          expect(
+            Buffer.concat([a.subarray(3, 7), b.subarray(10, 90)]).equals(pattern(1000).subarray(100, 184)),
+          ).toBe(true);
+          for (const guard of [a.subarray(0, 3), a.subarray(7), b.subarray(0, 10), b.subarray(90)]) {
+            expect(guard.every((byte) => byte === 0xee)).toBe(true);
+          }
         }
-      }
-    });
-  });
+      });
+    },
+  );
 
   test("Q02 a part that is detached while it is in flight receives nothing", () => {
     const driver = new ScriptedDriver({
@@ -233,7 +237,7 @@ describe("Q12 positions", () => {
     expect(seen).toEqual(places.flatMap((place) => [place, place, place, place + 3n, place + 6n]));
   });
 
-  test("Q12 and the kernel says what it thinks of them", async () => {
+  test.each(rings)("Q12 and the kernel says what it thinks of them ($ring ring)", async ({ runIo }) => {
     await runIo(function* () {
       const file = yield* open(freshPath(), "w+");
       // Beyond the largest file of any file system here.

@@ -16,8 +16,10 @@ import {
   expectError,
   failureOf,
   ioCounts,
+  onRings,
   type Pair,
   pattern,
+  rings,
   runIo,
   stop,
   submitted,
@@ -34,9 +36,9 @@ describe.each([
   ["tcp", tcpPair],
   ["unix", unixPair],
 ] as const)("R01 a %s socket is closed with a reader and a writer in it", (_kind, pairOf) => {
-  test.each(turns)(
-    "R01 R04 after %i turns, by a task that is then killed: both are told, and it is closed once",
-    async (count) => {
+  test.each(onRings(turns))(
+    "R01 R04 after $value turns, by a task that is then killed: both are told, and it is closed once ($ring ring)",
+    async ({ value: count, runIo }) => {
       for (let killed = 0; killed < 4; killed++) {
         await runIo(function* () {
           const { near, far }: Pair = yield* pairOf();
@@ -68,21 +70,24 @@ describe.each([
     },
   );
 
-  test.each(turns)("R01 with a Receiver in it, after %i turns", async (count) => {
-    await runIo(function* () {
-      const ring = new BufferRing({ size: 64, count: 4 });
-      const { near, far }: Pair = yield* pairOf();
-      const receiver = new Receiver(near, ring);
-      const reader = spawn(receiver.read(Buffer.alloc(8)), { failure: "hold", start: "now" });
-      const feeding = spawn(far.sendAll(pattern(10_000)), { failure: "hold" });
-      for (let i = 0; i < count; i++) yield* submitted();
-      yield* close(near);
-      const exit = yield* reader.settled();
-      if (exit.status === "failed") expect((exit.error as { code: string }).code).toBe("COOP_CLOSED");
-      yield* feeding.settled();
-      expect(ring.statistics()).toMatchObject({ free: 4, held: 0, starving: 0 });
-    });
-  });
+  test.each(onRings(turns))(
+    "R01 with a Receiver in it, after $value turns ($ring ring)",
+    async ({ value: count, runIo }) => {
+      await runIo(function* () {
+        const ring = new BufferRing({ size: 64, count: 4 });
+        const { near, far }: Pair = yield* pairOf();
+        const receiver = new Receiver(near, ring);
+        const reader = spawn(receiver.read(Buffer.alloc(8)), { failure: "hold", start: "now" });
+        const feeding = spawn(far.sendAll(pattern(10_000)), { failure: "hold" });
+        for (let i = 0; i < count; i++) yield* submitted();
+        yield* close(near);
+        const exit = yield* reader.settled();
+        if (exit.status === "failed") expect((exit.error as { code: string }).code).toBe("COOP_CLOSED");
+        yield* feeding.settled();
+        expect(ring.statistics()).toMatchObject({ free: 4, held: 0, starving: 0 });
+      });
+    },
+  );
 });
 
 describe("R05 close(2) says that something went wrong", () => {
@@ -112,30 +117,36 @@ describe("R07 what the peer sees of a close", () => {
     }
   });
 
-  test("R07 all data and then the end, also when it was not sent yet", async () => {
-    await runIo(function* () {
-      const { near, far } = yield* tcpPair();
-      yield* near.sendAll(pattern(100_000));
-      yield* near.close();
-      expect(yield* drain(far)).toBe(100_000);
-    });
-  });
+  test.each(rings)(
+    "R07 all data and then the end, also when it was not sent yet ($ring ring)",
+    async ({ runIo }) => {
+      await runIo(function* () {
+        const { near, far } = yield* tcpPair();
+        yield* near.sendAll(pattern(100_000));
+        yield* near.close();
+        expect(yield* drain(far)).toBe(100_000);
+      });
+    },
+  );
 
-  test("R07 a reset where that is asked for, and where something was not received", async () => {
-    await runIo(function* () {
-      const asked = yield* tcpPair();
-      asked.near.setOption("linger", 0);
-      expect(asked.near.getOption("linger")).toBe(0);
-      yield* asked.near.close();
-      expectError(yield* failureOf(() => drain(asked.far)), IoError, "ECONNRESET", /recv/);
+  test.each(rings)(
+    "R07 a reset where that is asked for, and where something was not received ($ring ring)",
+    async ({ runIo }) => {
+      await runIo(function* () {
+        const asked = yield* tcpPair();
+        asked.near.setOption("linger", 0);
+        expect(asked.near.getOption("linger")).toBe(0);
+        yield* asked.near.close();
+        expectError(yield* failureOf(() => drain(asked.far)), IoError, "ECONNRESET", /recv/);
 
-      const unread = yield* tcpPair();
-      yield* unread.far.sendAll(Buffer.from("never received"));
-      yield* submitted();
-      yield* unread.near.close();
-      expectError(yield* failureOf(() => drain(unread.far)), IoError, "ECONNRESET", /recv/);
-    });
-  });
+        const unread = yield* tcpPair();
+        yield* unread.far.sendAll(Buffer.from("never received"));
+        yield* submitted();
+        yield* unread.near.close();
+        expectError(yield* failureOf(() => drain(unread.far)), IoError, "ECONNRESET", /recv/);
+      });
+    },
+  );
 });
 
 test("R10 options of an adopted socket go by what it is", async () => {

@@ -21,8 +21,10 @@ import {
   failureOf,
   ioCounts,
   nodeTurn,
+  onRings,
   type Pair,
   pattern,
+  rings,
   runIo,
   stop,
   submitted,
@@ -53,11 +55,15 @@ const kinds: Readonly<Record<string, { make: () => Operation<OneWay>; twoWay: bo
 for (const [kind, { make, twoWay }] of Object.entries(kinds)) {
   describe(`S01 ${kind}`, () => {
     const checks = { ...oneWayChecks, ...(twoWay ? { ...twoWayChecks, ...halfCloseChecks } : {}) };
-    test.each(Object.keys(checks))("S01, S03, S04, S05, S13 %s", async (name) => {
-      await runIo(function* () {
-        yield* checks[name](make);
-      });
-    });
+    const names = Object.keys(checks);
+    test.each(onRings(names))(
+      "S01, S03, S04, S05, S13 $value ($ring ring)",
+      async ({ value: name, runIo }) => {
+        await runIo(function* () {
+          yield* checks[name](make);
+        });
+      },
+    );
   });
 }
 
@@ -68,38 +74,44 @@ describe("S07 a reset", () => {
     return socket.close();
   };
 
-  test("S07 while reading, and ever after: it must not look like the end", async () => {
-    await runIo(function* () {
-      const { near, far } = yield* tcpPair();
-      const reader = spawn(near.recv(Buffer.alloc(1)), { failure: "hold" });
-      yield* submitted();
-      yield* reset(far);
-      expect((yield* failureOf(reader.join())).code).toBe("ECONNRESET");
-      for (let i = 0; i < 3; i++) {
-        expect((yield* failureOf(() => near.recv(Buffer.alloc(1)))).code).toBe("ECONNRESET");
-      }
-      expect((yield* failureOf(() => near.sendAll(Buffer.alloc(1)))).code).toBe("EPIPE");
-    });
-  });
-
-  test("S07 while both reading and writing: whoever of the two is told, neither sees an end", async () => {
-    await runIo(function* () {
-      for (let round = 0; round < 20; round++) {
+  test.each(rings)(
+    "S07 while reading, and ever after: it must not look like the end ($ring ring)",
+    async ({ runIo }) => {
+      await runIo(function* () {
         const { near, far } = yield* tcpPair();
         const reader = spawn(near.recv(Buffer.alloc(1)), { failure: "hold" });
         yield* submitted();
-        const writer = spawn(near.sendAll(Buffer.alloc(1 << 24)), { failure: "hold" });
-        // Until the kernel's buffers are full.
-        for (let turn = 0; turn < 20; turn++) yield* nodeTurn();
         yield* reset(far);
         expect((yield* failureOf(reader.join())).code).toBe("ECONNRESET");
-        expect(["ECONNRESET", "EPIPE"]).toContain((yield* failureOf(writer.join())).code);
-        yield* near.close();
-      }
-    });
-  });
+        for (let i = 0; i < 3; i++) {
+          expect((yield* failureOf(() => near.recv(Buffer.alloc(1)))).code).toBe("ECONNRESET");
+        }
+        expect((yield* failureOf(() => near.sendAll(Buffer.alloc(1)))).code).toBe("EPIPE");
+      });
+    },
+  );
 
-  test("S07 while idle, and while writing", async () => {
+  test.each(rings)(
+    "S07 while both reading and writing: whoever of the two is told, neither sees an end ($ring ring)",
+    async ({ runIo }) => {
+      await runIo(function* () {
+        for (let round = 0; round < 20; round++) {
+          const { near, far } = yield* tcpPair();
+          const reader = spawn(near.recv(Buffer.alloc(1)), { failure: "hold" });
+          yield* submitted();
+          const writer = spawn(near.sendAll(Buffer.alloc(1 << 24)), { failure: "hold" });
+          // Until the kernel's buffers are full.
+          for (let turn = 0; turn < 20; turn++) yield* nodeTurn();
+          yield* reset(far);
+          expect((yield* failureOf(reader.join())).code).toBe("ECONNRESET");
+          expect(["ECONNRESET", "EPIPE"]).toContain((yield* failureOf(writer.join())).code);
+          yield* near.close();
+        }
+      });
+    },
+  );
+
+  test.each(rings)("S07 while idle, and while writing ($ring ring)", async ({ runIo }) => {
     await runIo(function* () {
       const idle = yield* tcpPair();
       yield* reset(idle.far);
@@ -235,7 +247,7 @@ describe("S14 messages in a stream", () => {
     });
   });
 
-  test("S14 one task reads at a time", async () => {
+  test.each(rings)("S14 one task reads at a time ($ring ring)", async ({ runIo }) => {
     await runIo(function* () {
       const { near, far } = yield* tcpPair();
       const reader = new BufferedReader(far);
@@ -310,7 +322,7 @@ describe("S14 messages in a stream", () => {
     expect(runs).toBeGreaterThan(3);
   });
 
-  test("S14 a timeout in the middle consumes nothing either", async () => {
+  test.each(rings)("S14 a timeout in the middle consumes nothing either ($ring ring)", async ({ runIo }) => {
     await runIo(function* () {
       const { near, far } = yield* tcpPair();
       const reader = new BufferedReader(far);
@@ -321,7 +333,7 @@ describe("S14 messages in a stream", () => {
     });
   });
 
-  test("S14 over a pipe, with a writer that collects", async () => {
+  test.each(rings)("S14 over a pipe, with a writer that collects ($ring ring)", async ({ runIo }) => {
     await runIo(function* () {
       const { reader: from, writer: to } = yield* openPipe();
       const reader = new BufferedReader(from);
@@ -354,27 +366,30 @@ describe("S14 messages in a stream", () => {
     });
   });
 
-  test("S05 a writer that collects waits for a slow reader, is killed there, and is busy meanwhile", async () => {
-    await runIo(function* () {
-      const { near } = yield* unixPair();
-      const writer = new BufferedWriter(near, { size: 1024 });
-      let written = 0;
-      const task = spawn(function* () {
-        for (;;) {
-          yield* writer.writeAll(Buffer.alloc(1000));
-          written++;
-        }
+  test.each(rings)(
+    "S05 a writer that collects waits for a slow reader, is killed there, and is busy meanwhile ($ring ring)",
+    async ({ runIo }) => {
+      await runIo(function* () {
+        const { near } = yield* unixPair();
+        const writer = new BufferedWriter(near, { size: 1024 });
+        let written = 0;
+        const task = spawn(function* () {
+          for (;;) {
+            yield* writer.writeAll(Buffer.alloc(1000));
+            written++;
+          }
+        });
+        let before = -1;
+        yield* until(() => {
+          const still = before === written && task.status === "blocked";
+          before = written;
+          return still;
+        });
+        expect(written).toBeLessThan(10_000);
+        expect((yield* failureOf(writer.flush())).code).toBe("COOP_BUSY");
+        yield* stop(task);
+        expect(writer.buffered).toBeGreaterThan(0);
       });
-      let before = -1;
-      yield* until(() => {
-        const still = before === written && task.status === "blocked";
-        before = written;
-        return still;
-      });
-      expect(written).toBeLessThan(10_000);
-      expect((yield* failureOf(writer.flush())).code).toBe("COOP_BUSY");
-      yield* stop(task);
-      expect(writer.buffered).toBeGreaterThan(0);
-    });
-  });
+    },
+  );
 });

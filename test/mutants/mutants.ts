@@ -118,8 +118,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a value beats a kill",
     file: "coordinator/task/finish.ts",
-    from: "if (cause !== null) return { status",
-    to: "if (cause !== null && value === undefined) return { status",
+    from: "if (cause !== null) return errors",
+    to: "if (cause !== null && value === undefined) return errors",
     tests: ["coordinator/exit", "conformance/b-races", "conformance/b-misbehaviour"],
   },
   {
@@ -223,8 +223,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "an operation counts as over at the completion of its cancel",
     file: "io/driver/uring-driver.ts",
-    from: "if (handle.expected !== 0) return;\n    this.settled(handle);",
-    to: "if (handle.expected !== 0 && kind === KIND_OPERATION) return;\n    this.settled(handle);",
+    from: "if (handle.expected !== 0) {\n      if (kind === KIND_CANCEL)",
+    to: "if (handle.expected !== 0 && kind === KIND_OPERATION) {\n      if (kind === KIND_CANCEL)",
     tests: SIMULATED,
   },
   {

@@ -1,4 +1,4 @@
-/** Programs on the real ring, and what must be left when one has ended: nothing. */
+/** Programs on the real ring, or on both, and what must be left when one has ended: nothing. */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,6 +29,8 @@ import {
   type Socket,
 } from "../../src/io/index.ts";
 import { Program, type RunOptions } from "../../src/node/run.ts";
+import { SimulatedRuntime } from "../../src/testing/index.ts";
+import { sleep } from "../../src/time/index.ts";
 
 /** What a program looked like when it was over. */
 export interface Finished<A> {
@@ -58,6 +60,40 @@ export async function runIo<A>(body: Body<A>, options?: RunIoOptions<A>): Promis
   await expectDescriptors(descriptors);
   options?.after?.({ program, io: ioStatistics(program.host.cooperator) });
   return unwrapExit(exit, program.task);
+}
+
+/** About what a real socket takes before its peer reads. */
+const BUFFER_BYTES = 256 * 1024;
+/** Runs under which the same body must do the same. */
+const SEEDS = 2;
+let simulating = false;
+
+/** As {@link runIo}, on the simulated ring: under a few seeds, and with the same checks. */
+async function runIoSimulated<A>(body: Body<A>, options?: Pick<RunOptions, "ring">): Promise<A> {
+  let value: A | undefined;
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const runtime = new SimulatedRuntime({ seed, delay: 5, bufferBytes: BUFFER_BYTES, ...options?.ring });
+    simulating = true;
+    try {
+      value = runtime.run(body).result;
+    } finally {
+      simulating = false;
+    }
+    runtime.checkAtRest();
+    expect(runtime.reports).toEqual([]);
+  }
+  return value as A;
+}
+
+/** For `test.each`: the real ring, and the simulated one. */
+export const rings = [
+  { ring: "real", runIo },
+  { ring: "simulated", runIo: runIoSimulated },
+] as const;
+
+/** For `test.each`: each of the values, on both rings. */
+export function onRings<T>(values: readonly T[]) {
+  return values.flatMap((value) => rings.map((ring) => ({ value, ...ring })));
 }
 
 /** Checks the counts of a program that is over. */
@@ -147,8 +183,15 @@ export function expectError(
 /** Waits until everything queued so far has been handed to the kernel. */
 export const submitted: () => Operation<void> = nop;
 
-/** Waits for a turn of Node's own event loop. */
+/** Longer than most operations of the simulated ring take. */
+const TURN_MS = 50;
+
+/** Waits for a turn of Node's own event loop; on the simulated ring for as long as one may take. */
 export const nodeTurn: () => Operation<void> = op(function* () {
+  if (simulating) {
+    yield* sleep(TURN_MS);
+    return;
+  }
   const gate = new Coordinator({ held: true, name: "Node's next turn" });
   setImmediate(() => gate.release());
   yield* gate.acquire();
@@ -208,6 +251,7 @@ let directory: string | null = null;
 
 /** A path nothing exists at, in a directory that is removed at the end of the process. */
 export function freshPath(name = "file"): string {
+  if (simulating) return `/${name}-${names++}`;
   if (directory === null) {
     const made = mkdtempSync(join(tmpdir(), "cooperator-io-"));
     directory = made;

@@ -64,8 +64,8 @@ export function receiveMessage(kernel: SimulatedKernel, request: Request): numbe
   const message = messageOf(kernel, request);
   if (message === null) return -EFAULT;
   if (!(file instanceof DatagramSocket)) return -EOPNOTSUPP;
-  const datagram = file.datagrams.shift();
-  if (datagram === undefined) return BLOCKED;
+  const datagram = file.take();
+  if (typeof datagram === "number") return datagram;
   const { header, bytes, name } = message;
   const count = Math.min(bytes.length, datagram.bytes.length);
   bytes.set(datagram.bytes.subarray(0, count));

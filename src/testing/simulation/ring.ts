@@ -9,7 +9,7 @@ import type { SimulatedKernel } from "./kernel.ts";
 import { MemoryRing } from "./memory-ring.ts";
 import { BufferGroup } from "./messages.ts";
 import { Request } from "./request.ts";
-import { SimulatedSocket } from "./sockets.ts";
+import { SimulatedSocket, StreamSocket } from "./sockets.ts";
 
 const ENOSYS = 38;
 const EOPNOTSUPP = 95;
@@ -87,9 +87,15 @@ export function simulatedCalls(kernel: SimulatedKernel): UringSystem["binding"] 
       return encodeAddress(address, out as Uint8Array);
     },
     setSocketOption(fd, level, name, value) {
-      if (socketOf(fd) === null) return -EBADF;
+      const socket = socketOf(fd);
+      if (socket === null) return -EBADF;
       const bytes =
         typeof value === "number" ? new Uint8Array(Int32Array.of(value).buffer) : (value as Uint8Array);
+      if (level === abi.SOL_SOCKET && name === abi.SO_LINGER && socket instanceof StreamSocket) {
+        // On or off, and for how many seconds.
+        const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+        socket.resets = words.getInt32(0, true) !== 0 && words.getInt32(4, true) === 0;
+      }
       options.set(`${fd} ${level} ${name}`, bytes.slice());
       return 0;
     },

@@ -61,6 +61,8 @@ export class StreamSocket extends SimulatedSocket {
   sendingEnded = false;
   /** The connection was broken; it stays so, and is told once. */
   broken = false;
+  /** Its close breaks the connection, whatever has been received (SO_LINGER with no time). */
+  resets = false;
   /** -errno that operations tell until the first of them is over for the driver. */
   error = 0;
   /** Connections that have not been accepted; null unless it listens. */
@@ -83,7 +85,7 @@ export class StreamSocket extends SimulatedSocket {
   connect(address: Address): number {
     if (this.connected) return -EISCONN;
     const listener = this.network.listener(address);
-    if (listener === null) return address.family === "unix" ? -ENOENT : -ECONNREFUSED;
+    if (listener === null) return nobodyAt(address);
     if (listener.pending!.length > listener.backlog) return BLOCKED;
     const far = new StreamSocket(this.network, this.family);
     far.onChange = listener.onChange;
@@ -196,7 +198,8 @@ export class StreamSocket extends SimulatedSocket {
     if (peer === null) return;
     this.peer = null;
     // As TCP has it: who closes with bytes unread resets the connection.
-    if (this.received.length > 0 && this.family !== abi.AF_UNIX) peer.breakOff(-ECONNRESET);
+    const unread = this.received.length > 0 || this.resets;
+    if (unread && this.family !== abi.AF_UNIX) peer.breakOff(-ECONNRESET);
     else {
       peer.ended = true;
       peer.peer = null;
@@ -213,52 +216,75 @@ interface Datagram {
 export class DatagramSocket extends SimulatedSocket {
   readonly stream = false;
   readonly datagrams: Datagram[] = [];
-  private to: DatagramSocket | null = null;
+  /** Nobody was where the last one went: told by the next call, once. */
+  private refused = false;
 
   connect(address: Address): number {
-    const target = this.network.find(address, false);
-    if (!(target instanceof DatagramSocket)) return -ECONNREFUSED;
+    // A network says later, if at all, that there is nobody; on this machine it is known.
+    if (address.family === "unix" && this.network.find(address, false) === null) return nobodyAt(address);
     if (this.local === null) this.network.bindAnywhere(this);
-    this.to = target;
     this.remote = address;
     return 0;
   }
 
   /** One datagram; what does not fit is lost. */
   read(into: Uint8Array): number {
-    const datagram = this.datagrams.shift();
-    if (datagram === undefined) return BLOCKED;
+    const datagram = this.take();
+    if (typeof datagram === "number") return datagram;
     const count = Math.min(into.length, datagram.bytes.length);
     into.set(datagram.bytes.subarray(0, count));
     return count;
   }
 
+  /** The next one, -errno, or BLOCKED. */
+  take(): Datagram | number {
+    return this.datagrams.shift() ?? (this.tellRefused() ? -ECONNREFUSED : BLOCKED);
+  }
+
   write(from: Uint8Array): number {
-    return this.to === null ? -EDESTADDRREQ : this.deliver(from, this.to);
+    return this.remote === null ? -EDESTADDRREQ : this.sendTo(from, this.remote);
   }
 
   sendTo(from: Uint8Array, address: Address): number {
-    const target = this.network.find(address, false);
-    if (this.local === null) this.network.bindAnywhere(this);
-    // Nobody there: a datagram is lost, and nobody learns of it.
-    return target instanceof DatagramSocket ? this.deliver(from, target) : from.length;
-  }
-
-  private deliver(from: Uint8Array, to: DatagramSocket): number {
     if (from.length > DATAGRAM_MAX) return -EMSGSIZE;
-    if (to.references === 0) return -ECONNREFUSED;
-    if (to.datagrams.length < DATAGRAMS_MAX) to.datagrams.push({ bytes: from.slice(), from: this.local });
-    to.changed();
+    if (this.tellRefused()) return -ECONNREFUSED;
+    if (this.local === null) this.network.bindAnywhere(this);
+    const target = this.network.find(address, false);
+    if (target instanceof DatagramSocket) target.arrive(from, this.local);
+    else if (address.family === "unix") return nobodyAt(address);
+    else if (this.remote !== null) {
+      this.refused = true;
+      this.changed();
+    }
+    // Without a peer nobody learns of it.
     return from.length;
   }
 
+  private arrive(bytes: Uint8Array, from: Address | null): void {
+    // Who has a peer takes what comes from it, and nothing else.
+    if (this.remote !== null && (from === null || formatAddress(from) !== formatAddress(this.remote))) return;
+    if (this.datagrams.length < DATAGRAMS_MAX) this.datagrams.push({ bytes: bytes.slice(), from });
+    this.changed();
+  }
+
+  private tellRefused(): boolean {
+    const { refused } = this;
+    this.refused = false;
+    return refused;
+  }
+
   shutdown(): number {
-    return this.to === null ? -ENOTCONN : 0;
+    return this.remote === null ? -ENOTCONN : 0;
   }
 
   ready(): number {
     return (this.datagrams.length > 0 ? abi.POLLIN : 0) | abi.POLLOUT;
   }
+}
+
+/** A name without a file is one that nobody listens to; a path may not be there at all. */
+function nobodyAt(address: Address): number {
+  return address.family === "unix" && !address.path.startsWith("\0") ? -ENOENT : -ECONNREFUSED;
 }
 
 /** Who is at which address. */
