@@ -12,6 +12,7 @@ export { Coordinator } from "./coordinator.ts";
 export { findCycle } from "./diagnosis/deadlock.ts";
 export { callChain, describeTask, dumpTree } from "./diagnosis/dump.ts";
 export type { Instrument } from "./diagnosis/instrument.ts";
+export { type KillStatistics, type Profile, profile, type TaskStatistics } from "./diagnosis/profile.ts";
 export { type TaskTrace, type TracedTask, traceOf } from "./diagnosis/trace.ts";
 export { Embedded, EmbeddedList } from "./embedded-list.ts";
 export {

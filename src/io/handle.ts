@@ -243,6 +243,8 @@ export class Handle extends BaseHandle {
     this.expected = OWN_COMPLETION;
     if (this.descriptor !== null) this.descriptor.inflight++;
     this.submitted();
+    const { owner } = this;
+    if (owner !== null && owner.cooperator.probe !== null) owner.cooperator.probe.submitted(owner);
     if ((this.special & TIMER) !== 0) this.timer!.start();
   }
 
@@ -261,6 +263,8 @@ export class Handle extends BaseHandle {
     this.task = task;
     this.satisfied = false;
     this.aborting = false;
+    const { probe } = task.cooperator;
+    if (probe !== null) probe.submitted(task);
     if ((this.special & TIMER) !== 0) this.timer!.start();
   }
 
@@ -426,6 +430,11 @@ export class Handle extends BaseHandle {
         outcome = this.goOn(outcome);
         if (outcome === GOES_ON) return;
       }
+    }
+    const { probe } = this.io!.cooperator;
+    if (probe !== null) {
+      const task = this.task ?? this.owner;
+      if (task !== null) probe.completed(task);
     }
     const { descriptor } = this;
     if (descriptor !== null) {

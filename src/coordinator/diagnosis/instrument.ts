@@ -27,10 +27,22 @@ export interface Instrument {
   killed?(task: Task, cause: KillCause): void;
   /** It has left the tree; `task.exit` says how it ended. */
   ended?(task: Task): void;
+  /** It has handed an operation to the io driver. */
+  submitted?(task: Task): void;
+  /** Such an operation is over, whatever came of it. */
+  completed?(task: Task): void;
 }
 
 type Hook = keyof Instrument;
-const HOOKS: readonly Hook[] = ["beforeStep", "afterStep", "spawned", "killed", "ended"];
+const HOOKS: readonly Hook[] = [
+  "beforeStep",
+  "afterStep",
+  "spawned",
+  "killed",
+  "ended",
+  "submitted",
+  "completed",
+];
 
 /** @internal An instrument that is on; the same one can be installed twice. */
 export class Installed {
@@ -89,6 +101,14 @@ export class Probe {
 
   ended(task: Task): void {
     this.tell(this.installed, "ended", task, null);
+  }
+
+  submitted(task: Task): void {
+    this.tell(this.installed, "submitted", task, null);
+  }
+
+  completed(task: Task): void {
+    this.tell(this.installed, "completed", task, null);
   }
 
   private tell(entries: readonly Installed[], hook: Hook, task: Task, cause: KillCause | null): void {
