@@ -67,6 +67,7 @@ export {
   writeFileAtomic,
 } from "./file/write-file.ts";
 export { getXattr, type SetXattrOptions, setupGetXattr, setupSetXattr, setXattr } from "./file/xattr.ts";
+export { futexWait, futexWake, setupFutexWait, setupFutexWake } from "./futex.ts";
 export { Handle, type IoOptions } from "./handle.ts";
 export { type IoStatistics, ioStatistics } from "./io.ts";
 export { type IoPriority, setIoPriority } from "./io-priority.ts";

@@ -32,7 +32,7 @@ export interface KindSource<A> {
    * -errno of an error that is known already.
    */
   readonly setup: (io: Io, handle: Handle, operation: IoOperation<A>) => number;
-  /** What the caller gets for a result from 0 up. */
+  /** What the caller gets for a result from 0 up, or the `expected` one. */
   readonly convert: (result: number, operation: IoOperation<A>, io: Io) => A;
   /** What becomes of a result that nobody will see. */
   readonly reclaim?: Reclaim;
@@ -40,6 +40,8 @@ export interface KindSource<A> {
   readonly details?: (operation: IoOperation<A>) => IoErrorDetails | undefined;
   /** Called when an operation has failed, whoever waits for it. */
   readonly failed?: (handle: Handle, result: number) => void;
+  /** An -errno that is no failure for whoever waits: `convert` gets it. Default: none. */
+  readonly expected?: number;
   /** What a result of 0 means. */
   readonly ended?: (handle: Handle) => number;
   /** For kinds that write all of something: what becomes of the descriptor when only `sent` bytes went out. */
@@ -54,6 +56,8 @@ export class Kind<A> {
   readonly reclaim: Reclaim | null;
   readonly details: ((operation: IoOperation<A>) => IoErrorDetails | undefined) | null;
   readonly failed: ((handle: Handle, result: number) => void) | null;
+  /** 0 for none. */
+  readonly expected: number;
   readonly ended: ((handle: Handle) => number) | null;
   readonly cutShort: ((operation: IoOperation<A>, sent: number) => void) | null;
 
@@ -64,6 +68,7 @@ export class Kind<A> {
     this.reclaim = source.reclaim ?? null;
     this.details = source.details ?? null;
     this.failed = source.failed ?? null;
+    this.expected = source.expected ?? 0;
     this.ended = source.ended ?? null;
     this.cutShort = source.cutShort ?? null;
   }
@@ -120,7 +125,7 @@ export class IoOperation<A> implements Arm<A>, Iterator<unknown, A, unknown> {
     const { outcome } = handle;
     const io = handle.io!;
     io.give(handle);
-    if (outcome < 0) throw this.error(outcome, handle.timedOut);
+    if (outcome < 0 && outcome !== this.kind.expected) throw this.error(outcome, handle.timedOut);
     return this.kind.convert(outcome, this, io);
   }
 

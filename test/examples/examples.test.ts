@@ -162,6 +162,7 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
   defer: ["parent: returns", "child: stopped", "parent: the cache is flushed", "parent: the log is closed"],
   failures: ["joined: a bad request", "reported: failure of broken: a bad peer", "parent: a bad disk"],
   "file-copy": ["equal: true"],
+  futex: ["the sum is 500500", "other tasks ran meanwhile: true"],
   group: ["a is over", "b is over", "both: a b", "broken is over", "slow is over", "caught: broken failed"],
   http: ["hello from /a", "hello from /b", "the server is gone"],
   https: ["a secret"],

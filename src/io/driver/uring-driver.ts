@@ -88,6 +88,8 @@ const OPCODES: readonly number[] = [
   abi.OP_TEE,
   abi.OP_POLL_ADD,
   abi.OP_WAITID,
+  abi.OP_FUTEX_WAIT,
+  abi.OP_FUTEX_WAKE,
   abi.OP_SOCKET,
   abi.OP_BIND,
   abi.OP_LISTEN,
