@@ -12,11 +12,12 @@ import { current } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { BLOCKED, RUNNING } from "../coordinator/task/task-state.ts";
 import { Handle as BaseHandle, CANCELLING, DONE, SUBMITTED } from "../handle/handle.ts";
+import { FILE_INDEX_ALLOC } from "../native/layout.ts";
 import { nanoseconds } from "../time/duration.ts";
 import type { Timed } from "../time/timer-queue.ts";
 import { timerQueueOf } from "../time/timer-queue.ts";
 import type { Descriptor } from "./descriptor/descriptor.ts";
-import type { IoDriver } from "./driver/driver.ts";
+import { DIRECT, type IoDriver } from "./driver/driver.ts";
 import { ECANCELED, EFAULT, EINTR, ENOENT, EPIPE, ETIMEDOUT } from "./errno.ts";
 import type { Io } from "./io.ts";
 import type { IoOperation, Kind } from "./io-operation.ts";
@@ -61,6 +62,8 @@ const SEVERED = 4096;
 const WENT_ON = 8192;
 /** Debug: its bytes must not change. */
 const SEALED = 16384;
+/** Its result is a place among the direct descriptors. */
+const MAKES_DIRECT = 32768;
 
 /** Outcome of a round after which another one has begun; no errno. */
 export const GOES_ON = -0x4000_0000;
@@ -145,6 +148,7 @@ export class Handle extends BaseHandle {
     if (descriptor !== null && (descriptor.io !== io || descriptor.closed)) {
       descriptor.checkUsable(io, kind.syscall);
     }
+    if (descriptor !== null && !kind.direct) descriptor.checkOrdinary(kind.syscall);
     const { driver } = io;
     if (driver.inflight >= driver.limit) {
       throw new UsageError("COOP_LIMIT", `${driver.limit} operations are in flight; wait for some of them`);
@@ -211,6 +215,13 @@ export class Handle extends BaseHandle {
     this.room = block;
     this.special |= BLOCK;
     return block;
+  }
+
+  /** @internal Its result is a new direct descriptor. @returns What tells the kernel to find a place for it. */
+  makeDirect(): number {
+    this.io!.driver.openTable();
+    this.special |= MAKES_DIRECT;
+    return FILE_INDEX_ALLOC;
   }
 
   /** @internal It works on this descriptor too: a close of it ends the operation, and waits for its end. */
@@ -526,6 +537,7 @@ export class Handle extends BaseHandle {
     // A cancel that had to interrupt a kernel thread.
     if ((special & CANCELLED) !== 0 && outcome === -EINTR) outcome = -ECANCELED;
     if ((special & TIMED_OUT) !== 0 && outcome === -ECANCELED) outcome = -ETIMEDOUT;
+    if ((special & MAKES_DIRECT) !== 0 && outcome >= 0) outcome += DIRECT;
     if ((special & BLOCK) !== 0) {
       const block = this.room!;
       this.room = null;

@@ -4,6 +4,7 @@ export { type ChainResults, chain, setupChain } from "./chain.ts";
 export { adoptFile, adoptSocket, borrowFile } from "./descriptor/adopt.ts";
 export { close, setupClose } from "./descriptor/close.ts";
 export { Descriptor, type DescriptorKind } from "./descriptor/descriptor.ts";
+export { type DirectOptions, makeDirect, makeOrdinary } from "./descriptor/direct.ts";
 export type { DriverStatistics, IoDriver } from "./driver/driver.ts";
 export { IoError } from "./errno.ts";
 export type { AtOptions } from "./file/at.ts";

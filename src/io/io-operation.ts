@@ -44,6 +44,8 @@ export interface KindSource<A> {
   readonly expected?: number;
   /** What a result of 0 means. */
   readonly ended?: (handle: Handle) => number;
+  /** Works on direct descriptors too. */
+  readonly direct?: boolean;
   /** For kinds that write all of something: what becomes of the descriptor when only `sent` bytes went out. */
   readonly cutShort?: (operation: IoOperation<A>, sent: number) => void;
 }
@@ -60,6 +62,7 @@ export class Kind<A> {
   readonly expected: number;
   readonly ended: ((handle: Handle) => number) | null;
   readonly cutShort: ((operation: IoOperation<A>, sent: number) => void) | null;
+  readonly direct: boolean;
 
   constructor(source: KindSource<A>) {
     this.syscall = source.syscall;
@@ -71,6 +74,7 @@ export class Kind<A> {
     this.expected = source.expected ?? 0;
     this.ended = source.ended ?? null;
     this.cutShort = source.cutShort ?? null;
+    this.direct = source.direct ?? false;
   }
 }
 

@@ -122,6 +122,13 @@ export interface NativeRing {
   registerBufferGroup(view: SharedView, entries: number, group: number): number;
   unregisterBufferGroup(group: number): number;
   /**
+   * Registers an empty table for direct descriptors (IORING_REGISTER_FILES2, sparse); one per ring, else -EBUSY.
+   *
+   * @param count Places, up to 2^20 and to RLIMIT_NOFILE, else -EMFILE.
+   * @returns 0 or -errno: -EACCES before kernel 6.0, where the ring was not told that it may.
+   */
+  registerFiles(count: number): number;
+  /**
    * Cancels everything in flight (IORING_REGISTER_SYNC_CANCEL), and waits up to `timeoutNs` for what is running
    * already. Completions are posted as usual, by the next `flush`.
    *

@@ -71,7 +71,7 @@ export const OP_PIPE = 62;
 /**
  * What a ring should be created with. Left out on purpose: EPOLL_CTL, EPOLL_WAIT and URING_CMD, which reach
  * beyond the library's own descriptors; MADVISE, which at a wrong address empties the heap; PROVIDE_BUFFERS,
- * REMOVE_BUFFERS, FILES_UPDATE, FUTEX_WAITV and the zero-copy sends and receives, which nothing here uses.
+ * REMOVE_BUFFERS, FUTEX_WAITV and the zero-copy sends and receives, which nothing here uses.
  */
 export const ALLOWED_OPCODES: readonly number[] = [
   OP_NOP,
@@ -94,6 +94,7 @@ export const ALLOWED_OPCODES: readonly number[] = [
   OP_FALLOCATE,
   OP_OPENAT,
   OP_CLOSE,
+  OP_FILES_UPDATE,
   OP_STATX,
   OP_READ,
   OP_WRITE,

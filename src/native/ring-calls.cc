@@ -15,6 +15,9 @@ namespace {
 // little more. Without a bound, a peer that sends as fast as we receive could keep the thread in here.
 uint32_t roundsMax(const Ring* ring) { return ring->params.cq_entries / 20 + 4; }
 
+// IORING_MAX_FIXED_FILES of the kernel.
+constexpr int64_t kFilesMax = 1 << 20;
+
 napi_value closed(napi_env env) { return integer(env, -EBADF); }
 
 }  // namespace
@@ -85,6 +88,19 @@ napi_value ringWait(napi_env env, napi_callback_info info) {
   if (timeout >= 0) argument.ts = reinterpret_cast<uint64_t>(&time);
   return integer(env, ring->enter(toSubmit, minComplete, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument,
                                   sizeof argument));
+}
+
+/** An empty table for direct descriptors: the kernel fills it, and empties it when the ring is closed. */
+napi_value ringRegisterFiles(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  const Ring* ring = static_cast<const Ring*>(args.data);
+  int64_t count = 0;
+  if (ring->fd < 0) return closed(env);
+  if (!args.integer(0, "count", 1, kFilesMax, &count)) return nullptr;
+  io_uring_rsrc_register table = {};
+  table.nr = static_cast<uint32_t>(count);
+  table.flags = IORING_RSRC_REGISTER_SPARSE;
+  return integer(env, kernel::registerWith(ring->fd, IORING_REGISTER_FILES2, &table, sizeof table));
 }
 
 napi_value ringSyncCancelAll(napi_env env, napi_callback_info info) {

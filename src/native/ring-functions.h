@@ -17,6 +17,7 @@ napi_value ringRegisterBuffers(napi_env env, napi_callback_info info);
 napi_value ringUnregisterBuffers(napi_env env, napi_callback_info info);
 napi_value ringRegisterBufferGroup(napi_env env, napi_callback_info info);
 napi_value ringUnregisterBufferGroup(napi_env env, napi_callback_info info);
+napi_value ringRegisterFiles(napi_env env, napi_callback_info info);
 napi_value ringSyncCancelAll(napi_env env, napi_callback_info info);
 napi_value ringWatch(napi_env env, napi_callback_info info);
 napi_value ringUnwatch(napi_env env, napi_callback_info info);

@@ -49,6 +49,7 @@ bool setFunctions(napi_env env, napi_value object, Ring* ring) {
       {"unregisterBuffers", ringUnregisterBuffers},
       {"registerBufferGroup", ringRegisterBufferGroup},
       {"unregisterBufferGroup", ringUnregisterBufferGroup},
+      {"registerFiles", ringRegisterFiles},
       {"syncCancelAll", ringSyncCancelAll},
       {"watch", ringWatch},
       {"unwatch", ringUnwatch},

@@ -64,7 +64,8 @@ bool restrictRing(const Ring* ring, RingRequest* request, SetupFailure* failure)
   // A kernel too old for one of these refuses the list as a whole; 6.0, which SINGLE_ISSUER proves, has all.
   constexpr uint8_t kBasic[] = {IORING_REGISTER_BUFFERS, IORING_UNREGISTER_BUFFERS};
   constexpr uint8_t kModern[] = {IORING_REGISTER_SYNC_CANCEL, IORING_REGISTER_PBUF_RING,
-                                 IORING_UNREGISTER_PBUF_RING, IORING_UNREGISTER_RING_FDS};
+                                 IORING_UNREGISTER_PBUF_RING, IORING_UNREGISTER_RING_FDS,
+                                 IORING_REGISTER_FILES2};
   const auto allow = [&](uint8_t operation) {
     list[used].opcode = IORING_RESTRICTION_REGISTER_OP;
     list[used++].register_op = operation;

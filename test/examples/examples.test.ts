@@ -153,6 +153,7 @@ const outputs: Readonly<Record<string, readonly string[]>> = {
     "something is left: true",
     "killed",
   ],
+  direct: ["listening", "hello Ada", "hello Grace", "descriptors of the process: 0", "false true true"],
   diagnostics: [
     "tasks spawned: 1",
     "the worker is told: time to go",

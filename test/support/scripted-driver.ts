@@ -115,6 +115,7 @@ export class ScriptedDriver implements IoDriver {
     this.log.at(-1)!.wide = [word, low, high];
   }
 
+  openTable(): void {}
   beginChain(): void {}
   endChain(): void {}
   dropChain(): void {}

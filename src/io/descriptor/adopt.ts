@@ -1,6 +1,7 @@
-/** Taking over descriptor numbers from elsewhere: from a setup form's result, or from another library. */
+/** Taking over descriptor numbers from elsewhere: from a setup form's result, direct or not, or from another library. */
 import { UsageError } from "../../coordinator/errors.ts";
 import { SO_TYPE, SOCK_STREAM, SOL_SOCKET } from "../../native/layout.ts";
+import { DIRECT } from "../driver/driver.ts";
 import { File } from "../file/file.ts";
 import { currentIo, type Io } from "../io.ts";
 import { Socket } from "../socket/stream-socket.ts";
@@ -22,6 +23,7 @@ export function adoptFile(number: number): File {
  * @example const input = borrowFile(0);
  */
 export function borrowFile(number: number): File {
+  if (number >= DIRECT) throw notOpen(number);
   const file = new File(checked(number), number);
   file.entry.borrowed = true;
   file.io.driver.disown(number);
@@ -43,6 +45,8 @@ export function adoptReceived(file: File): File | Socket {
 
 /** Its SO_TYPE, -1 when it is no socket. */
 function socketType(io: Io, number: number): number {
+  // No system call can ask; it is taken for a stream.
+  if (number >= DIRECT) return SOCK_STREAM;
   const type = new Int32Array(1);
   const known = io.driver.getSocketOption(number, SOL_SOCKET, SO_TYPE, new Uint8Array(type.buffer)) >= 0;
   return known ? type[0]! : -1;
@@ -63,10 +67,14 @@ function checked(number: number): Io {
     !io.driver.validDescriptor(number) ||
     io.owns(number)
   ) {
-    throw new UsageError(
-      "COOP_DESCRIPTOR",
-      `${String(number)} is not an open descriptor that can be taken over`,
-    );
+    throw notOpen(number);
   }
   return io;
+}
+
+function notOpen(number: unknown): UsageError {
+  return new UsageError(
+    "COOP_DESCRIPTOR",
+    `${String(number)} is not an open descriptor that can be taken over`,
+  );
 }

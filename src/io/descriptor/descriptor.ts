@@ -15,6 +15,7 @@ import { BusyError, ClosedError, UsageError } from "../../coordinator/errors.ts"
 import { Listener } from "../../coordinator/listener.ts";
 import { Signal } from "../../coordinator/signal.ts";
 import { CANCEL_ALL, CANCEL_FD, OP_ASYNC_CANCEL, OP_CLOSE } from "../../native/layout.ts";
+import { DIRECT } from "../driver/driver.ts";
 import { IoError, type IoErrorDetails } from "../errno.ts";
 import type { Handle } from "../handle.ts";
 import type { Io } from "../io.ts";
@@ -60,6 +61,8 @@ export class Descriptor {
   brokenAt = -1;
   /** @internal A stream: two readers would each get pieces, two writers would mix theirs. One of each at a time. */
   exclusive = false;
+  /** @internal What it accepts are direct descriptors, unless the accept says something else. */
+  acceptsDirect = false;
   /**
    * @internal What reads from the stream, or writes to it, where that is exclusive: an operation in flight, or
    * something that does so in several. Only that one sets it back.
@@ -90,7 +93,12 @@ export class Descriptor {
 
   /** The descriptor number, -1 once it is closed or released. It stays ours: never close it elsewhere. */
   get fd(): number {
-    return this.number;
+    return this.direct ? -1 : this.number;
+  }
+
+  /** True for a direct descriptor: it lies in the ring's own table, and nothing but the ring can use it. */
+  get direct(): boolean {
+    return this.number >= DIRECT;
   }
 
   get closed(): boolean {
@@ -109,6 +117,7 @@ export class Descriptor {
    */
   release(): number {
     this.checkOpen("release");
+    this.checkOrdinary("release");
     if (this.inflight > 0) {
       throw new UsageError("COOP_DESCRIPTOR", `${this.label} has operations in flight; wait for them first`);
     }
@@ -159,6 +168,15 @@ export class Descriptor {
     throw new UsageError(
       "COOP_OTHER_COOPERATOR",
       `${operation}: ${this.label} belongs to another program; release() it there and adopt it here`,
+    );
+  }
+
+  /** @internal Throws for a direct descriptor, which has no number that a system call could take. */
+  checkOrdinary(operation: string): void {
+    if (!this.direct) return;
+    throw new UsageError(
+      "COOP_DIRECT",
+      `${operation}: ${this.label} is a direct descriptor, which only the ring can use; makeOrdinary() gives it a number`,
     );
   }
 

@@ -19,6 +19,7 @@ import { Embedded } from "../../coordinator/embedded-list.ts";
 import { UsageError } from "../../coordinator/errors.ts";
 import { current } from "../../coordinator/task/current.ts";
 import type { Task } from "../../coordinator/task/task.ts";
+import { DIRECT } from "../driver/driver.ts";
 import type { IoErrorDetails } from "../errno.ts";
 import type { Io } from "../io.ts";
 import { closeOrphan, type Descriptor, type DescriptorKind } from "./descriptor.ts";
@@ -61,7 +62,9 @@ export class Entry extends Embedded {
     const { details } = this;
     const name =
       details?.path ?? (details?.address === undefined ? "" : `${details.address}:${details.port}`);
-    return `${this.kind} ${this.number}${name === "" ? "" : ` (${name})`}`;
+    const { number } = this;
+    const place = number >= DIRECT ? `direct ${number - DIRECT}` : number;
+    return `${this.kind} ${place}${name === "" ? "" : ` (${name})`}`;
   }
 
   /** The number is nobody's here any more. */
@@ -71,6 +74,15 @@ export class Entry extends Embedded {
     this.number = -1;
     this.held = null;
     this.list?.remove(this);
+  }
+
+  /** Another number for the same open file: the one it had is closed. */
+  renumber(number: number): void {
+    const { driver } = this.io;
+    const before = this.number;
+    this.number = number;
+    driver.own(number);
+    closeOrphan(this.io, before);
   }
 
   /** It has seen a collection. False when that changes nothing. */

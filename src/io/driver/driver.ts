@@ -6,6 +6,12 @@ import type { Driver } from "../../coordinator/scheduler/cooperator.ts";
 import type { Handle } from "../handle.ts";
 import type { Memory } from "../memory/memory.ts";
 
+/**
+ * Numbers from here up are direct descriptors: places in the ring's own table of files, which the process does not see.
+ * They are descriptors in all other respects; the driver tells the kernel what they are.
+ */
+export const DIRECT = 1 << 30;
+
 export interface DriverStatistics {
   readonly submitted: number;
   /** Operations whose last completion has been seen. `submitted = completed + inflight`. */
@@ -30,7 +36,7 @@ export interface IoDriver extends Driver {
    * Queues one operation for the next submission; never fails for want of room. The numbers are the fields
    * of an io_uring_sqe, whatever the driver makes of them.
    *
-   * @param fd Descriptor, or what the opcode takes in its place.
+   * @param fd Descriptor, direct or not, or what the opcode takes in its place.
    * @param address Memory address, or the opcode's first 64-bit argument.
    * @param offset File offset, -1 for the current position, or the opcode's second 64-bit argument.
    * @param ioprio The `ioprio` field: flags of socket operations, priority of file ones.
@@ -52,6 +58,12 @@ export interface IoDriver extends Driver {
    * or an address beyond those {@link submit} takes.
    */
   setWide(word: number, low: number, high: number): void;
+  /**
+   * Makes the table of direct descriptors unless there is one.
+   *
+   * @throws {UnsupportedError} when the kernel refuses.
+   */
+  openTable(): void;
   /** Operations that one chain may have. */
   readonly chainMax: number;
   /**

@@ -5,18 +5,18 @@
  * `user_data` is `index | kind << 28` and the generation: a completion that comes late can never reach
  * another operation.
  */
-import { UsageError, violation } from "../../coordinator/errors.ts";
+import { UnsupportedError, UsageError, violation } from "../../coordinator/errors.ts";
 import { IDLE } from "../../handle/handle.ts";
 import { Slab } from "../../handle/slab.ts";
 import { loadBinding, type NativeBinding, type NativeRing, openRing } from "../../native/binding.ts";
 import * as abi from "../../native/layout.ts";
 import type { Alarm } from "../../time/timer-queue.ts";
-import { EAGAIN, EBUSY, ECANCELED, EINTR, ENOMEM } from "../errno.ts";
+import { EAGAIN, EBUSY, ECANCELED, EINTR, EMFILE, ENOMEM, IoError } from "../errno.ts";
 import { FileGate } from "../file/file-gate.ts";
 import { type Handle, OWN_CANCEL, OWN_COMPLETION } from "../handle.ts";
 import { URGENT, USUAL } from "../io-priority.ts";
 import { Memory } from "../memory/memory.ts";
-import type { DriverStatistics, IoDriver } from "./driver.ts";
+import { DIRECT, type DriverStatistics, type IoDriver } from "./driver.ts";
 
 /** Submissions that fit into one turn. What does not fit waits in a backlog. */
 const SQ_ENTRIES = 1024;
@@ -28,6 +28,13 @@ export const INFLIGHT_MAX = 1 << 20;
 /** Times a number below 2^53 it gives its high 32 bits. */
 const TO_HIGH_WORD = 1 / 4294967296;
 
+/** Places in the table of direct descriptors unless the program says how many. A place costs the kernel 8 bytes. */
+const TABLE_DEFAULT = 1 << 16;
+const TABLE_MIN = 64;
+const TABLE_MAX = 1 << 20;
+
+/** In the first word of an SQE: its descriptor is a direct one. */
+const FIXED = abi.SQE_FIXED_FILE << abi.SQE_FLAGS_SHIFT;
 /** In the first word of an SQE: the next one begins when this one has succeeded. */
 const LINK = abi.SQE_IO_LINK << abi.SQE_FLAGS_SHIFT;
 
@@ -73,6 +80,8 @@ const OPCODES: readonly number[] = [
   abi.OP_OPENAT,
   abi.OP_OPENAT2,
   abi.OP_CLOSE,
+  abi.OP_FILES_UPDATE,
+  abi.OP_FIXED_FD_INSTALL,
   abi.OP_STATX,
   abi.OP_RENAMEAT,
   abi.OP_UNLINKAT,
@@ -121,6 +130,11 @@ export interface UringOptions {
    * that goes out. Default false.
    */
   readonly checkBuffers?: boolean;
+  /**
+   * Direct descriptors at a time: the size of the ring's table of files, which is made when the first is opened. Not
+   * more than RLIMIT_NOFILE allows, nor than 1,048,576. Default: 65,536, or as many as are allowed.
+   */
+  readonly directDescriptors?: number;
 }
 
 /** What the driver stands on: the addon's, or one that simulates them. */
@@ -183,6 +197,9 @@ export class UringDriver implements IoDriver, Alarm {
   /** Done in this turn, but not of the usual urgency: they become ready before or after the others. */
   private unusual: Handle[] = [];
   private stagedTail = 0;
+  /** Direct descriptors that were asked for, and places there are: 0 before the first. */
+  private readonly wanted: number | undefined;
+  private tableSize = 0;
 
   private submittedCount = 0;
   private completedCount = 0;
@@ -206,6 +223,9 @@ export class UringDriver implements IoDriver, Alarm {
    * @throws {UnsupportedError} naming the cause when there is no io_uring here.
    */
   constructor(options?: UringOptions, system?: UringSystem) {
+    // What is wrong is said before a ring is open.
+    this.wanted = tableSizeOf(options?.directDescriptors);
+    this.gate = gateOf(options?.fileOperationsMax);
     const binding = system?.binding ?? loadBinding();
     const ownedMax = system === undefined ? OWNED_MAX : OWNED_MAX_SIMULATED;
     this.owned = new Int32Array(new SharedArrayBuffer(ownedMax / 8));
@@ -230,7 +250,6 @@ export class UringDriver implements IoDriver, Alarm {
     this.chainMax = Math.min(CHAIN_MAX, ring.sqEntries);
     this.links = new Int32Array(this.chainMax * abi.SQE_WORDS);
     this.followers = new Int32Array(ring.sqEntries).fill(-1);
-    this.gate = gateOf(options?.fileOperationsMax);
     this.sqEntries = ring.sqEntries;
     this.sqMask = ring.sqEntries - 1;
     this.cqMask = ring.cqEntries - 1;
@@ -279,6 +298,10 @@ export class UringDriver implements IoDriver, Alarm {
     }
     const { generation } = handle;
     this.submittedCount++;
+    if (fd >= DIRECT) {
+      this.submitDirect(handle, opcode, fd, address, length, offset, opFlags, ioprio, extra);
+      return;
+    }
     // One operation of a chain is with the kernel's workers at a time, and they have to stay together.
     const held = this.gate === null || this.into === this.links ? null : this.gate.hold(handle, opcode);
     // A cancel of all on a descriptor: the kernel does not know of those that wait here.
@@ -298,6 +321,48 @@ export class UringDriver implements IoDriver, Alarm {
       handle.bufferIndex,
       extra,
     );
+  }
+
+  /** As {@link submit}, for a direct descriptor, once the handle has its place. */
+  private submitDirect(
+    handle: Handle,
+    opcode: number,
+    fd: number,
+    address: number,
+    length: number,
+    offset: number,
+    opFlags: number,
+    ioprio: number,
+    extra: number,
+  ): void {
+    const place = fd - DIRECT;
+    const { index, generation, bufferIndex } = handle;
+    if (opcode === abi.OP_CLOSE) {
+      this.write(this.into, this.slot(), opcode, 0, 0, 0, 0, 0, index, generation, 0, place + 1);
+      return;
+    }
+    const cancels = opcode === abi.OP_ASYNC_CANCEL;
+    if (cancels && this.gate !== null) this.dropped.push(...this.gate.dropAll(fd));
+    const held = this.gate === null || this.into === this.links ? null : this.gate.hold(handle, opcode);
+    const at = held === null ? this.slot() : 0;
+    const head = opcode | (ioprio << abi.SQE_IOPRIO_SHIFT) | (cancels ? 0 : FIXED);
+    const flags = cancels ? opFlags | abi.CANCEL_FD_FIXED : opFlags;
+    const words = held ?? this.into;
+    this.write(words, at, head, place, address, length, offset, flags, index, generation, bufferIndex, extra);
+  }
+
+  openTable(): void {
+    if (this.tableSize > 0) return;
+    const { wanted } = this;
+    let size = wanted ?? TABLE_DEFAULT;
+    let result = this.ring.registerFiles(size);
+    // Nobody has asked for that many.
+    while (wanted === undefined && (result === -EMFILE || result === -ENOMEM) && size > TABLE_MIN) {
+      size >>>= 1;
+      result = this.ring.registerFiles(size);
+    }
+    if (result < 0) throw noTable(size, result);
+    this.tableSize = size;
   }
 
   setWide(word: number, low: number, high: number): void {
@@ -713,6 +778,7 @@ export class UringDriver implements IoDriver, Alarm {
   }
 
   validDescriptor(fd: number): boolean {
+    if (fd >= DIRECT) return fd - DIRECT < this.tableSize;
     return this.binding.validFd(fd) && fd !== this.ring.fd && fd !== this.ring.eventfd;
   }
 
@@ -766,6 +832,23 @@ function measureClockOffset(): number {
     offset = monotonic - (before + after) / 2;
   }
   return offset;
+}
+
+function tableSizeOf(size: number | undefined): number | undefined {
+  if (size === undefined || (Number.isInteger(size) && size >= 1 && size <= TABLE_MAX)) return size;
+  throw new UsageError(
+    "COOP_ARGUMENT",
+    `directDescriptors is a number from 1 to ${TABLE_MAX}, not ${String(size)}`,
+  );
+}
+
+function noTable(size: number, result: number): UnsupportedError {
+  const cause = new IoError(result, "io_uring_register");
+  const why =
+    result === -EMFILE
+      ? "it may have as many as RLIMIT_NOFILE allows (`ulimit -n`); ask for fewer with directDescriptors"
+      : "it needs Linux 6.0 or newer, and a sandbox that allows it";
+  return new UnsupportedError(`no table of ${size} direct descriptors (${cause.code}): ${why}`, { cause });
 }
 
 function gateOf(limit: number | undefined): FileGate | null {

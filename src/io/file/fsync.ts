@@ -31,6 +31,7 @@ function flagsOf(options: FsyncOptions | undefined): number {
 
 const FSYNC: Kind<void> = new Kind<void>({
   syscall: "fsync",
+  direct: true,
   setup(io, handle, operation) {
     const { syncError } = operation.descriptor!;
     if (syncError !== 0) return syncError;

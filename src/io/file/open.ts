@@ -15,7 +15,8 @@ import {
   OP_OPENAT,
 } from "../../native/layout.ts";
 import { closeOrphan, type Descriptor } from "../descriptor/descriptor.ts";
-import type { Handle, IoOptions } from "../handle.ts";
+import type { DirectOptions } from "../descriptor/direct.ts";
+import type { Handle } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { File } from "./file.ts";
 import { type Path, pathBytes, pathText, pinPath } from "./path.ts";
@@ -23,7 +24,7 @@ import { type Path, pathBytes, pathText, pinPath } from "./path.ts";
 /** As in node:fs: read, write (created, emptied), append (created); `+` is both ways, `x` must not exist. */
 export type OpenMode = "r" | "r+" | "w" | "wx" | "w+" | "wx+" | "a" | "ax" | "a+" | "ax+";
 
-export interface OpenOptions extends IoOptions {
+export interface OpenOptions extends DirectOptions {
   /** Permission bits of a file that is created, before the umask. Default 0o666. */
   readonly permissions?: number;
   /** An open directory: where a relative path begins. Default: the working directory. */
@@ -68,7 +69,8 @@ export function open(path: Path, mode: OpenMode = "r", options?: OpenOptions): O
 
 function openOperation(path: Path, mode: OpenMode, options: OpenOptions | undefined): IoOperation<File> {
   const flags = flagsOf(mode) | (options?.noFollow === true ? O_NOFOLLOW : 0);
-  const argument: OpenArgument = { bytes: pathBytes(path), text: pathText(path), flags };
+  const direct = options?.direct === true;
+  const argument: OpenArgument = { bytes: pathBytes(path), text: pathText(path), flags, direct };
   return new IoOperation(OPEN, options?.at ?? null, null, permissionsOf(options), argument, options);
 }
 
@@ -93,15 +95,20 @@ interface OpenArgument {
   readonly bytes: Uint8Array;
   readonly text: string;
   readonly flags: number;
+  readonly direct: boolean;
 }
 
 const OPEN: Kind<File> = new Kind({
   syscall: "open",
   setup(io, handle, operation) {
-    const { bytes, flags } = operation.argument as OpenArgument;
+    const { bytes, flags, direct } = operation.argument as OpenArgument;
     const address = pinPath(handle, bytes);
     const start = operation.descriptor === null ? AT_FDCWD : operation.descriptor.number;
-    io.driver.submit(handle, OP_OPENAT, start, address, operation.number, 0, flags, 0, 0);
+    const { number: permissions } = operation;
+    if (direct) {
+      const into = handle.makeDirect();
+      io.driver.submit(handle, OP_OPENAT, start, address, permissions, 0, flags & ~O_CLOEXEC, 0, into);
+    } else io.driver.submit(handle, OP_OPENAT, start, address, permissions, 0, flags, 0, 0);
     return QUEUED;
   },
   convert: (result, operation, io) =>

@@ -59,6 +59,7 @@ function maskOf(options: PollOptions | undefined): number {
 
 const POLL: Kind<Readiness> = new Kind({
   syscall: "poll",
+  direct: true,
   setup(io, handle, operation) {
     const { inbox } = operation.descriptor!;
     // What a killed reader has received is not with the kernel any more.

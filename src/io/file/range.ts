@@ -162,6 +162,7 @@ function syncFlags(options: SyncRangeOptions | undefined): number {
 
 const TRUNCATE: Kind<void> = new Kind<void>({
   syscall: "ftruncate",
+  direct: true,
   setup(io, handle, operation) {
     requireOpcode(io, abi.OP_FTRUNCATE, "ftruncate", "6.9");
     io.driver.submit(handle, abi.OP_FTRUNCATE, operation.descriptor!.number, 0, 0, operation.number, 0, 0, 0);
@@ -172,6 +173,7 @@ const TRUNCATE: Kind<void> = new Kind<void>({
 
 const FALLOCATE: Kind<void> = new Kind<void>({
   syscall: "fallocate",
+  direct: true,
   setup(io, handle, operation) {
     const { position, length, flags } = operation.argument as Range;
     // The length is where other operations have an address, and the mode where they have a length.
@@ -203,9 +205,15 @@ function queueRange(opcode: number): (io: Io, handle: Handle, operation: IoOpera
   };
 }
 
-const ADVISE = new Kind<void>({ syscall: "fadvise", setup: queueRange(abi.OP_FADVISE), convert() {} });
+const ADVISE = new Kind<void>({
+  syscall: "fadvise",
+  direct: true,
+  setup: queueRange(abi.OP_FADVISE),
+  convert() {},
+});
 const SYNC_RANGE = new Kind<void>({
   syscall: "sync_file_range",
+  direct: true,
   setup: queueRange(abi.OP_SYNC_FILE_RANGE),
   convert() {},
 });

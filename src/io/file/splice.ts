@@ -103,10 +103,12 @@ function spliceOperation(
 
 const SPLICE: Kind<number> = new Kind({
   syscall: "splice",
+  direct: true,
   setup(io, handle, operation) {
     const { from, fromPosition, toPosition, flags, writer } = operation.argument as Source;
     const to = operation.descriptor!;
     from.checkUsable(io, "splice");
+    from.checkOrdinary("splice");
     to.checkWritable("splice");
     const reads = fromPosition === CURRENT;
     const writes = toPosition === CURRENT;
@@ -140,6 +142,7 @@ const TEE: Kind<number> = new Kind({
   setup(io, handle, operation) {
     const { from } = operation.argument as Source;
     from.checkUsable(io, "tee");
+    from.checkOrdinary("tee");
     const to = operation.descriptor!;
     to.checkWritable("tee");
     checkSource(from, "tee");

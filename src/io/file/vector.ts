@@ -202,6 +202,7 @@ function queueParts(
 
 const READV: Kind<number> = new Kind({
   syscall: "readv",
+  direct: true,
   setup(io, handle, operation) {
     const file = operation.descriptor!;
     const parts = operation.argument as readonly Bytes[];
@@ -243,6 +244,7 @@ function takeKept(inbox: Inbox, parts: readonly Bytes[]): number {
 
 const WRITEV: Kind<number> = new Kind({
   syscall: "writev",
+  direct: true,
   setup(io, handle, operation) {
     const file = operation.descriptor!;
     file.checkWritable("writev");
@@ -253,6 +255,7 @@ const WRITEV: Kind<number> = new Kind({
 
 const WRITEV_ALL: Kind<void> = new Kind<void>({
   syscall: "writev",
+  direct: true,
   setup(io, handle, operation) {
     const { sent, number } = operation;
     const file = operation.descriptor!;

@@ -80,6 +80,7 @@ export class Plan {
       const stream = pipes[name] ?? this.streams[name];
       if (typeof stream === "string") return stream as "ignore" | "inherit";
       stream.checkUsable(io, "spawn");
+      stream.checkOrdinary("spawn");
       return stream.number;
     });
   }

@@ -16,8 +16,9 @@ import { Embedded, EmbeddedList } from "../../coordinator/embedded-list.ts";
 import { ClosedError, UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
 import { Wait } from "../../coordinator/wait.ts";
-import { ACCEPT_MULTISHOT, OP_ACCEPT, SOCK_CLOEXEC } from "../../native/layout.ts";
+import { ACCEPT_MULTISHOT, FILE_INDEX_ALLOC, OP_ACCEPT, SOCK_CLOEXEC } from "../../native/layout.ts";
 import { closeOrphan, type Dependent, type Descriptor } from "../descriptor/descriptor.ts";
+import { DIRECT } from "../driver/driver.ts";
 import { ECANCELED, EMFILE, IoError } from "../errno.ts";
 import type { Handle, Shots } from "../handle.ts";
 import type { Io } from "../io.ts";
@@ -30,6 +31,8 @@ export interface AcceptAllOptions {
    * then still come. Default 64.
    */
   readonly unclaimed?: number;
+  /** Connections become direct descriptors; see {@link DirectOptions}. Default: what the listener was told. */
+  readonly direct?: boolean;
 }
 
 export interface AcceptorStatistics {
@@ -45,13 +48,14 @@ export interface AcceptorStatistics {
 
 const UNCLAIMED_DEFAULT = 64;
 
-const ACCEPT_ALL = new Kind<unknown>({ syscall: "accept", setup: () => 0, convert() {} });
+const ACCEPT_ALL = new Kind<unknown>({ syscall: "accept", direct: true, setup: () => 0, convert() {} });
 
 /** Accepts all connections of a listener; one at a time should. `using` closes those nobody claimed. */
 export class Acceptor extends Embedded implements Shots, Dependent {
   private readonly listener: Descriptor;
   private readonly io: Io;
   private readonly unclaimedMax: number;
+  private readonly direct: boolean;
   private readonly numbers: number[] = [];
   private readonly waiters: EmbeddedList<Next> = new EmbeddedList();
   private handle: Handle | null = null;
@@ -76,7 +80,10 @@ export class Acceptor extends Embedded implements Shots, Dependent {
     this.listener = listener;
     this.io = listener.io;
     this.unclaimedMax = unclaimed;
-    this.reserve = openReserve();
+    this.direct = options?.direct ?? listener.acceptsDirect;
+    // Direct ones are none of the process's.
+    if (this.direct) this.io.driver.openTable();
+    this.reserve = this.direct ? -1 : openReserve();
     listener.addDependent(this);
   }
 
@@ -121,9 +128,15 @@ export class Acceptor extends Embedded implements Shots, Dependent {
   arrived(result: number): void {
     if (result < 0) return;
     this.acceptedCount++;
-    if (this.stopped) closeOrphan(this.io, result);
+    if (this.direct) this.arrivedDirect(result + DIRECT);
+    else if (this.stopped) closeOrphan(this.io, result);
     else if (this.reserve === -1 && this.isShort()) this.shed(result);
     else this.offer(result);
+  }
+
+  private arrivedDirect(number: number): void {
+    if (this.stopped) closeOrphan(this.io, number);
+    else this.offer(number);
   }
 
   /** @internal To the oldest waiter, or kept. */
@@ -187,7 +200,9 @@ export class Acceptor extends Embedded implements Shots, Dependent {
     const handle = io.take();
     handle.prepare(io, ACCEPT_ALL, listener, undefined);
     handle.shots = this;
-    io.driver.submit(handle, OP_ACCEPT, listener.number, 0, 0, 0, SOCK_CLOEXEC, ACCEPT_MULTISHOT, 0);
+    const flags = this.direct ? 0 : SOCK_CLOEXEC;
+    const place = this.direct ? FILE_INDEX_ALLOC : 0;
+    io.driver.submit(handle, OP_ACCEPT, listener.number, 0, 0, 0, flags, ACCEPT_MULTISHOT, place);
     this.armedCount++;
     this.handle = handle;
     handle.startedInBackground((result) => this.over(result));
@@ -204,7 +219,7 @@ export class Acceptor extends Embedded implements Shots, Dependent {
       this.reserve = -1;
     } else if (result < 0 && result !== -ECANCELED) {
       this.fail(result);
-      if (this.reserve === -1) this.reserve = openReserve();
+      if (this.reserve === -1 && !this.direct) this.reserve = openReserve();
     }
     // An error is one waiter's: the others try on, and each is told of its own.
     if (this.waiters.length > 0) this.arm();

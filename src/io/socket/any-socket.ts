@@ -4,7 +4,9 @@ import type { Operation } from "../../coordinator/operation.ts";
 import { SO_PEERCRED, SOL_SOCKET, UCRED_GID, UCRED_PID, UCRED_SIZE, UCRED_UID } from "../../native/layout.ts";
 import { close } from "../descriptor/close.ts";
 import { Descriptor } from "../descriptor/descriptor.ts";
+import { makeDirect, makeOrdinary } from "../descriptor/direct.ts";
 import { IoError, type IoErrorDetails } from "../errno.ts";
+import type { IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { type Address, decodeAddress, formatAddress } from "./address.ts";
 import { SOCKADDR_ROOM } from "./bind.ts";
@@ -32,7 +34,7 @@ export class AnySocket extends Descriptor {
     super(io, number, "socket", details);
   }
 
-  /** The address it is bound to. */
+  /** The address it is bound to. Addresses and options are not to be had of a direct descriptor: `COOP_DIRECT`. */
   get localAddress(): Address | null {
     return this.addressOf(false);
   }
@@ -55,6 +57,7 @@ export class AnySocket extends Descriptor {
    */
   get peerCredentials(): PeerCredentials {
     this.checkOpen("getsockopt");
+    this.checkOrdinary("getsockopt");
     const bytes = scratch.subarray(0, UCRED_SIZE);
     const result = this.io.driver.getSocketOption(this.number, SOL_SOCKET, SO_PEERCRED, bytes);
     const view = new DataView(bytes.buffer, bytes.byteOffset, UCRED_SIZE);
@@ -78,6 +81,7 @@ export class AnySocket extends Descriptor {
     const option = findOption(name);
     const encoded = encodeOption(option, name, value);
     this.checkOpen("setsockopt");
+    this.checkOrdinary("setsockopt");
     const result = this.io.driver.setSocketOption(this.number, option.level, option.name, encoded);
     if (result < 0) throw new IoError(result, "setsockopt", this.details);
   }
@@ -86,10 +90,21 @@ export class AnySocket extends Descriptor {
   getOption<Name extends SocketOption>(name: Name): SocketOptions[Name] {
     const option = findOption(name);
     this.checkOpen("getsockopt");
+    this.checkOrdinary("getsockopt");
     const bytes = scratch.subarray(0, OPTION_BYTES);
     const result = this.io.driver.getSocketOption(this.number, option.level, option.name, bytes);
     if (result < 0) throw new IoError(result, "getsockopt", this.details);
     return decodeOption(option, bytes) as SocketOptions[Name];
+  }
+
+  /** See {@link makeOrdinary}. */
+  makeOrdinary(options?: IoOptions): Operation<void> {
+    return makeOrdinary(this, options);
+  }
+
+  /** See {@link makeDirect}. */
+  makeDirect(options?: IoOptions): Operation<void> {
+    return makeDirect(this, options);
   }
 
   /** See {@link close}. */
@@ -98,7 +113,9 @@ export class AnySocket extends Descriptor {
   }
 
   private addressOf(peer: boolean): Address | null {
-    this.checkOpen(peer ? "getpeername" : "getsockname");
+    const call = peer ? "getpeername" : "getsockname";
+    this.checkOpen(call);
+    this.checkOrdinary(call);
     const length = this.io.driver.socketName(this.number, peer, scratch);
     return length < 0 ? null : decodeAddress(scratch, Math.min(length, SOCKADDR_ROOM));
   }

@@ -30,6 +30,7 @@ export function bind(socket: Descriptor, address: AddressLike, options?: IoOptio
 
 const BIND: Kind<void> = new Kind<void>({
   syscall: "bind",
+  direct: true,
   setup(io, handle, operation) {
     const block = handle.argument(SOCKADDR_ROOM);
     const length = encodeAddress(operation.argument as Address, block.bytes);

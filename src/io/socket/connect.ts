@@ -32,6 +32,7 @@ export function connectSocket(
 
 const CONNECT: Kind<void> = new Kind<void>({
   syscall: "connect",
+  direct: true,
   setup(io, handle, operation) {
     const block = handle.argument(SOCKADDR_ROOM);
     const length = encodeAddress(operation.argument as Address, block.bytes);

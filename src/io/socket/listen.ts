@@ -35,6 +35,7 @@ function checkBacklog(backlog: number): number {
 
 const LISTEN: Kind<void> = new Kind<void>({
   syscall: "listen",
+  direct: true,
   setup(io, handle, operation) {
     io.driver.submit(handle, OP_LISTEN, operation.descriptor!.number, 0, operation.number, 0, 0, 0, 0);
     return QUEUED;

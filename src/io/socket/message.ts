@@ -153,6 +153,7 @@ const TWO_32 = 4294967296;
 
 const RECEIVE: Kind<Received> = new Kind({
   syscall: "recvmsg",
+  direct: true,
   setup(io, handle, operation) {
     const socket = operation.descriptor!;
     const envelope = operation.argument as Envelope;
@@ -190,6 +191,7 @@ const RECEIVE: Kind<Received> = new Kind({
 
 const SEND_TO: Kind<number> = new Kind({
   syscall: "sendmsg",
+  direct: true,
   setup(io, handle, operation) {
     const block = writeHeader(io, handle, operation.bytes!, operation.argument as Address | null, false);
     const { number } = operation.descriptor!;

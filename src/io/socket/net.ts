@@ -1,6 +1,7 @@
 /** Listening and connecting in one step, from the operations of this folder. */
 import { type Operation, op } from "../../coordinator/operation.ts";
 import { timeout } from "../../time/timeout.ts";
+import { makeDirect } from "../descriptor/direct.ts";
 import {
   type Address,
   type AddressLike,
@@ -26,6 +27,8 @@ export interface ListenOptions {
   readonly reusePort?: boolean;
   /** Accepted sockets send small messages at once (TCP_NODELAY). Default true. */
   readonly noDelay?: boolean;
+  /** Connections become direct descriptors, however they are accepted; see {@link DirectOptions}. Default false. */
+  readonly direct?: boolean;
   /** An IPv6 address takes IPv6 connections only. Default: what the system does, mostly both. */
   readonly v6Only?: boolean;
 }
@@ -57,6 +60,7 @@ export const listen: (
     yield* listenSocket(made, own(options, "backlog") ?? BACKLOG_DEFAULT);
     const listener = new Listener(made.io, made.release());
     ready = true;
+    listener.acceptsDirect = own(options, "direct") === true;
     listener.details = addressDetails(listener.localAddress ?? parsed);
     return listener;
   } finally {
@@ -77,6 +81,8 @@ export interface ConnectOptions {
   readonly timeout?: number | string;
   /** Small messages are sent at once (TCP_NODELAY). Default true. */
   readonly noDelay?: boolean;
+  /** The socket is a direct descriptor when it is connected; see {@link DirectOptions}. Default false. */
+  readonly direct?: boolean;
   /** Time one address of a host has before the next is tried beside it. Default 250 milliseconds. */
   readonly attemptDelay?: number | string;
 }
@@ -104,7 +110,7 @@ export const connect: (target: TargetLike, options?: ConnectOptions) => Operatio
 const connectToName = op(function* connect(host: string, port: number, options?: ConnectOptions) {
   const addresses: readonly InetAddress[] =
     host === "localhost" ? loopback(port) : interleave(yield* lookup(host, port));
-  const each = { noDelay: options?.noDelay !== false };
+  const each = { noDelay: options?.noDelay !== false, direct: options?.direct === true };
   return yield* dial(
     addresses,
     (address) => connectOne(address, each),
@@ -130,6 +136,7 @@ const connectOne = op(function* connect(address: Address, options?: ConnectOptio
       address,
       options?.timeout === undefined ? undefined : { timeout: options.timeout },
     );
+    if (options?.direct === true) yield* makeDirect(made);
     ready = true;
     return made;
   } finally {

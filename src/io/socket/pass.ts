@@ -97,6 +97,7 @@ const SEND: Kind<number> = new Kind({
     let number = at + abi.CMSGHDR_SIZE;
     for (const each of passed) {
       each.checkUsable(io, "sendDescriptors");
+      each.checkOrdinary("sendDescriptors");
       // The kernel looks the number up each time it tries: it must not be somebody else's by then.
       handle.takeFrom(each);
       view.setInt32(number, each.number, true);

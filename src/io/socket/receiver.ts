@@ -44,6 +44,7 @@ const HELD_DEFAULT = 16;
 
 const RECEIVE_ALL = new Kind<unknown>({
   syscall: "recv",
+  direct: true,
   setup: () => 0,
   convert() {},
   failed: noteReadError,

@@ -54,6 +54,7 @@ export function noteSendError(handle: Handle, result: number): void {
 
 const RECV: Kind<number> = new Kind({
   syscall: "recv",
+  direct: true,
   setup(io, handle, operation) {
     const socket = operation.descriptor!;
     const into = operation.bytes!;

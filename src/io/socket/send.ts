@@ -41,6 +41,7 @@ export function sendAll(socket: Descriptor, bytes: Bytes, options?: IoOptions): 
 
 const SEND: Kind<number> = new Kind({
   syscall: "send",
+  direct: true,
   setup: (io, handle, operation) => queueSend(io, handle, operation.descriptor!, operation.bytes!, 0),
   convert: (result) => result,
   failed: noteSendError,
@@ -48,6 +49,7 @@ const SEND: Kind<number> = new Kind({
 
 const SEND_ALL: Kind<void> = new Kind<void>({
   syscall: "send",
+  direct: true,
   setup(io, handle, operation) {
     const { bytes, sent } = operation;
     if (sent === 0) operation.total = bytes!.byteLength;

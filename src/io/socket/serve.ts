@@ -6,7 +6,7 @@ import { Signal } from "../../coordinator/signal.ts";
 import { sleep } from "../../time/sleep.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import { ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPROTO, IoError } from "../errno.ts";
-import { Acceptor } from "./acceptor.ts";
+import { type AcceptAllOptions, Acceptor } from "./acceptor.ts";
 import type { Socket } from "./stream-socket.ts";
 
 /** Serves one connection, in a task of its own. The socket is closed when it ends, however it ends. */
@@ -15,6 +15,8 @@ export type Handler = (socket: Socket) => Operation<unknown>;
 export interface ServeOptions {
   /** Connections at a time; while there are as many no more are accepted. Default 10,000. */
   readonly connections?: number;
+  /** Connections become direct descriptors; see {@link DirectOptions}. Default: what the listener was told. */
+  readonly direct?: boolean;
   /** Gets what a handler throws. Default: it is reported, as any failure that no task is told of. */
   readonly onError?: (error: unknown, socket: Socket) => void;
 }
@@ -45,7 +47,7 @@ export function serve(listener: Descriptor, handler: Handler, options?: ServeOpt
   }
   const onError = options?.onError ?? null;
   return group((g: Group) =>
-    accepting(g, new Server(listener, handler, connections, onError)),
+    accepting(g, new Server(listener, handler, connections, options?.direct, onError)),
   ) as Operation<never>;
 }
 
@@ -53,6 +55,7 @@ class Server {
   readonly listener: Descriptor;
   readonly handler: Handler;
   readonly most: number;
+  readonly direct: boolean | undefined;
   readonly onError: ((error: unknown, socket: Socket) => void) | null;
   live = 0;
   /** Notified when a connection has ended. */
@@ -62,17 +65,19 @@ class Server {
     listener: Descriptor,
     handler: Handler,
     most: number,
+    direct: boolean | undefined,
     onError: ((error: unknown, socket: Socket) => void) | null,
   ) {
     this.listener = listener;
     this.handler = handler;
     this.most = most;
+    this.direct = direct;
     this.onError = onError;
   }
 }
 
 const accepting = op(function* serve(g: Group, server: Server) {
-  using acceptor = new Acceptor(server.listener, { unclaimed: Math.min(server.most, UNCLAIMED_MAX) });
+  using acceptor = new Acceptor(server.listener, acceptorOptions(server));
   for (;;) {
     while (server.live >= server.most) {
       server.freed = new Signal({ name: `an end among ${server.live} connections` });
@@ -84,6 +89,11 @@ const accepting = op(function* serve(g: Group, server: Server) {
     g.spawn(session(server, socket), { start: "now", failure: "report" });
   }
 });
+
+function acceptorOptions({ most, direct }: Server): AcceptAllOptions {
+  const unclaimed = Math.min(most, UNCLAIMED_MAX);
+  return direct === undefined ? { unclaimed } : { unclaimed, direct };
+}
 
 const nextOf = op(function* accept(acceptor: Acceptor) {
   for (;;) {

@@ -37,6 +37,7 @@ function howOf(how: ShutdownHow): number {
 
 const SHUTDOWN: Kind<void> = new Kind<void>({
   syscall: "shutdown",
+  direct: true,
   setup(io, handle, operation) {
     const socket = operation.descriptor!;
     const how = operation.number;

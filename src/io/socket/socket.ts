@@ -13,7 +13,8 @@ import {
   SOCK_STREAM,
 } from "../../native/layout.ts";
 import { closeOrphan } from "../descriptor/descriptor.ts";
-import type { Handle, IoOptions } from "../handle.ts";
+import type { DirectOptions } from "../descriptor/direct.ts";
+import type { Handle } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import type { Address } from "./address.ts";
 import { Socket } from "./stream-socket.ts";
@@ -31,18 +32,32 @@ export function setupSocket(
   handle: Handle,
   family: SocketFamily,
   type: SocketType = "stream",
-  options?: IoOptions,
+  options?: DirectOptions,
 ): void {
-  new IoOperation(SOCKET, null, null, domainOf(family), typeOf(type), options).setUp(handle);
+  socketOperation(family, type, options).setUp(handle);
 }
 
 /** Makes a socket. */
 export function socket(
   family: SocketFamily,
   type: SocketType = "stream",
-  options?: IoOptions,
+  options?: DirectOptions,
 ): Operation<Socket> {
-  return new IoOperation(SOCKET, null, null, domainOf(family), typeOf(type), options);
+  return socketOperation(family, type, options);
+}
+
+function socketOperation(
+  family: SocketFamily,
+  type: SocketType,
+  options: DirectOptions | undefined,
+): IoOperation<Socket> {
+  const wanted: Wanted = { type: typeOf(type), direct: options?.direct === true };
+  return new IoOperation(SOCKET, null, null, domainOf(family), wanted, options);
+}
+
+interface Wanted {
+  readonly type: number;
+  readonly direct: boolean;
 }
 
 function domainOf(family: SocketFamily): number {
@@ -64,14 +79,16 @@ function typeOf(type: SocketType): number {
 const SOCKET: Kind<Socket> = new Kind({
   syscall: "socket",
   setup(io, handle, operation) {
-    const type = operation.argument as number;
-    io.driver.submit(handle, OP_SOCKET, operation.number, 0, 0, type | SOCK_CLOEXEC, 0, 0, 0);
+    const { type, direct } = operation.argument as Wanted;
+    const { number: domain } = operation;
+    if (direct) io.driver.submit(handle, OP_SOCKET, domain, 0, 0, type, 0, 0, handle.makeDirect());
+    else io.driver.submit(handle, OP_SOCKET, domain, 0, 0, type | SOCK_CLOEXEC, 0, 0, 0);
     return QUEUED;
   },
   convert(result, operation, io) {
     const made = new Socket(io, result);
     // Datagrams are whole, whoever receives them.
-    if (operation.argument !== SOCK_STREAM) made.holdMessages();
+    if ((operation.argument as Wanted).type !== SOCK_STREAM) made.holdMessages();
     return made;
   },
   reclaim: closeOrphan,

@@ -1,5 +1,6 @@
 /** A socket: the operations of this folder as methods. */
 import type { Operation } from "../../coordinator/operation.ts";
+import type { DirectOptions } from "../descriptor/direct.ts";
 import type { IoErrorDetails } from "../errno.ts";
 import type { IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
@@ -57,7 +58,7 @@ export class Socket extends AnySocket implements ByteStream {
     return shutdown(this, how, options);
   }
   /** See {@link accept}; for a socket that was made, bound and set to listen by hand. */
-  accept(options?: IoOptions): Operation<Socket> {
+  accept(options?: DirectOptions): Operation<Socket> {
     return accept(this, options);
   }
 }

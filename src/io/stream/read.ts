@@ -40,6 +40,7 @@ function readOperation(file: Descriptor, into: Bytes, options: ReadOptions | und
 
 const READ: Kind<number> = new Kind({
   syscall: "read",
+  direct: true,
   setup(io, handle, operation) {
     const { number: position } = operation;
     const file = operation.descriptor!;

@@ -56,12 +56,14 @@ function writeOperation<A>(
 
 const WRITE: Kind<number> = new Kind({
   syscall: "write",
+  direct: true,
   setup: (io, handle, operation) => queueWrite(io, handle, operation, operation.bytes!, operation.number),
   convert: (result) => result,
 });
 
 const WRITE_ALL: Kind<void> = new Kind<void>({
   syscall: "write",
+  direct: true,
   setup(io, handle, operation) {
     const { bytes, sent, number } = operation;
     if (sent === 0) operation.total = bytes!.byteLength;

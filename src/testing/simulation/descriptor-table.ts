@@ -9,11 +9,17 @@ export class DescriptorTable {
   /** Descriptors that have ever been opened, and closed. */
   opened = 0;
   closed = 0;
-  private readonly files: (OpenFile | null)[] = [null, null, null];
+  private readonly files: (OpenFile | null)[];
   private readonly limit: number;
+  private readonly first: number;
+  private readonly full: number;
 
-  constructor(limit: number) {
+  /** @param full The errno when there is no room. */
+  constructor(limit: number, first: number = FIRST, full: number = EMFILE) {
     this.limit = limit;
+    this.first = first;
+    this.full = full;
+    this.files = new Array<OpenFile | null>(first).fill(null);
   }
 
   /** Room for this many more. */
@@ -21,10 +27,10 @@ export class DescriptorTable {
     return this.opened - this.closed + count <= this.limit;
   }
 
-  /** The number, or -EMFILE. */
+  /** The number, or -errno. */
   open(file: OpenFile): number {
-    if (!this.hasRoom(1)) return -EMFILE;
-    let number = FIRST;
+    if (!this.hasRoom(1)) return -this.full;
+    let number = this.first;
     while (number < this.files.length && this.files[number] !== null) number++;
     this.files[number] = file;
     file.references++;
@@ -48,7 +54,7 @@ export class DescriptorTable {
   /** Numbers in use. */
   numbers(): number[] {
     const numbers: number[] = [];
-    for (let number = FIRST; number < this.files.length; number++)
+    for (let number = this.first; number < this.files.length; number++)
       if (this.files[number] !== null) numbers.push(number);
     return numbers;
   }

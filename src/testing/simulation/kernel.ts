@@ -6,7 +6,8 @@
  * they may. What an operation does happens at the attempt: a cancel that comes between it and the completion is
  * too late, and the bytes, or the descriptor, are there all the same.
  */
-import { EBADF, ECANCELED, EINTR, ENOENT } from "../../io/errno.ts";
+import { DIRECT } from "../../io/driver/driver.ts";
+import { EBADF, ECANCELED, EINTR, ENFILE, ENOENT } from "../../io/errno.ts";
 import * as abi from "../../native/layout.ts";
 import { AddressSpace } from "./address-space.ts";
 import { Agenda } from "./agenda.ts";
@@ -62,6 +63,8 @@ export class SimulatedKernel {
   readonly files: FileSystem = new FileSystem();
   readonly network: Network;
   readonly descriptors: DescriptorTable;
+  /** Direct descriptors; none before their table is registered. */
+  direct: DescriptorTable = new DescriptorTable(0, 0, ENFILE);
   /** Rings of provided buffers by number. */
   readonly groups: Map<number, BufferGroup> = new Map();
   readonly opcodes: readonly number[];
@@ -120,6 +123,11 @@ export class SimulatedKernel {
     return this.due.length > 0 ? this.now() : this.agenda.next;
   }
 
+  /** What a number of the program refers to, direct or not. */
+  fileOf(number: number): OpenFile | null {
+    return number < DIRECT ? this.descriptors.get(number) : this.direct.get(number - DIRECT);
+  }
+
   /** No more faults, and what takes time takes little: a program must come to its end now. */
   calm(): void {
     for (const fault of FAULTS) this.faults[fault] = 0;
@@ -167,7 +175,7 @@ export class SimulatedKernel {
   /** Begins a request. One of a chain looks its descriptor up only now. */
   private start(request: Request): void {
     if (takesDescriptor(request)) {
-      const file = this.descriptors.get(request.fd);
+      const file = (request.fixed ? this.direct : this.descriptors).get(request.fd);
       if (file !== null) {
         request.file = file;
         file.references++;
@@ -329,7 +337,8 @@ export class SimulatedKernel {
 
   private cancel(request: Request): void {
     if ((request.opFlags & abi.CANCEL_FD) !== 0) {
-      const file = this.descriptors.get(request.fd);
+      const fixed = (request.opFlags & abi.CANCEL_FD_FIXED) !== 0;
+      const file = (fixed ? this.direct : this.descriptors).get(request.fd);
       let count = 0;
       for (const target of [...this.requests]) {
         if (file === null || target.file !== file || this.waiting.has(target)) continue;

@@ -33,7 +33,7 @@ export class MailModel {
 
   /** How many wait in the kernel, and with the socket. */
   left(socket: Datagram): { readonly file: number; readonly kept: number } {
-    const file = this.simulation.runtime.kernel.descriptors.get(socket.fd);
+    const file = this.simulation.runtime.kernel.fileOf(socket.number);
     const waiting = file instanceof DatagramSocket ? file.datagrams.length : 0;
     return { file: waiting, kept: socket.inbox.length };
   }

@@ -104,6 +104,9 @@ export abstract class MemoryRing implements NativeRing {
   wait(): number {
     return 0;
   }
+  registerFiles(_count: number): number {
+    return 0;
+  }
   registerBuffers(): number {
     return 0;
   }

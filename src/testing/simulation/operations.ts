@@ -1,9 +1,10 @@
 /** What the operations do in a simulated kernel, by opcode: one attempt of each. */
 
-import { EBADF, EFAULT, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOSPC } from "../../io/errno.ts";
+import { EBADF, EFAULT, EINTR, EINVAL, EIO, EMFILE, ENFILE, ENOENT, ENOSPC } from "../../io/errno.ts";
 import { type Address, decodeAddress } from "../../io/socket/address.ts";
 import * as abi from "../../native/layout.ts";
 import { ByteQueue } from "./byte-queue.ts";
+import type { DescriptorTable } from "./descriptor-table.ts";
 import { type Inode, RegularFile } from "./files.ts";
 import type { SimulatedKernel } from "./kernel.ts";
 import { receiveMessage, receiveSelected, sendMessage } from "./messages.ts";
@@ -104,9 +105,12 @@ const accept: Operation = (kernel, request) => {
   if (!(listener instanceof StreamSocket) || listener.pending === null) return -EINVAL;
   for (;;) {
     if (listener.pending.length === 0) return BLOCKED;
-    if (!kernel.descriptors.hasRoom(1)) return -EMFILE;
-    const number = kernel.descriptors.open(listener.pending.shift()!);
+    const table = tableFor(kernel, request);
+    // The process is asked for a number before a connection is taken, the table of the ring only afterwards.
+    if (!request.opensDirect && !table.hasRoom(1)) return -EMFILE;
+    const number = keep(kernel, table, listener.pending.shift()!);
     kernel.network.onRoom();
+    if (number < 0) return number;
     if (!request.multishot || kernel.strikes("multishotEnd")) return number;
     kernel.shot(request, number);
   }
@@ -137,8 +141,10 @@ const listen: Operation = (_kernel, { file, length }) =>
 const shutdown: Operation = (_kernel, { file, length }) =>
   file instanceof SimulatedSocket ? file.shutdown(length) : -ENOTSOCK;
 
-const socket: Operation = (kernel, { fd, offset }) => {
-  const { network, descriptors } = kernel;
+const socket: Operation = (kernel, request) => {
+  const { fd, offset } = request;
+  const { network } = kernel;
+  const descriptors = tableFor(kernel, request);
   if (fd !== abi.AF_INET && fd !== abi.AF_INET6 && fd !== abi.AF_UNIX) return -EINVAL;
   const stream = (offset & 0xf) === abi.SOCK_STREAM;
   return descriptors.open(stream ? new StreamSocket(network, fd) : new DatagramSocket(network, fd));
@@ -155,14 +161,43 @@ const pipe: Operation = (kernel, { address }) => {
   return 0;
 };
 
-const close: Operation = (kernel, { fd }) => {
-  const file = kernel.descriptors.close(fd);
+const close: Operation = (kernel, { fd, extra }) => {
+  const file = extra === 0 ? kernel.descriptors.close(fd) : kernel.direct.close(extra - 1);
   if (file === null) {
     kernel.badDescriptors++;
     return -EBADF;
   }
   kernel.drop(file);
   return kernel.strikes("close") ? -kernel.dice.pick([EIO, ENOSPC, EINTR]) : 0;
+};
+
+/** Where what a request opens has its number. */
+function tableFor(kernel: SimulatedKernel, request: Request): DescriptorTable {
+  return request.opensDirect ? kernel.direct : kernel.descriptors;
+}
+
+/** Opens it, or drops it: nobody else has it. */
+function keep(kernel: SimulatedKernel, table: DescriptorTable, file: OpenFile): number {
+  const number = table.open(file);
+  if (number >= 0) return number;
+  file.references++;
+  kernel.drop(file);
+  return number;
+}
+
+const install: Operation = (kernel, { file }) => kernel.descriptors.open(file!);
+
+const filesUpdate: Operation = (kernel, { address, length, offset }) => {
+  const into = kernel.memory.at(address, 4);
+  if (into === null) return -EFAULT;
+  if (length !== 1 || offset !== abi.FILE_INDEX_ALLOC) return -EINVAL;
+  const view = new DataView(into.buffer, into.byteOffset, 4);
+  const file = kernel.descriptors.get(view.getInt32(0, true));
+  if (file === null) return -EBADF;
+  const place = kernel.direct.open(file);
+  if (place < 0) return place;
+  view.setInt32(0, place, true);
+  return 1;
 };
 
 const poll: Operation = (_kernel, { file, opFlags }) => {
@@ -173,10 +208,11 @@ const poll: Operation = (_kernel, { file, opFlags }) => {
 const open: Operation = (kernel, request) => {
   const start = directoryOf(request);
   if (typeof start === "number") return start;
-  if (!kernel.descriptors.hasRoom(1)) return -EMFILE;
+  const table = tableFor(kernel, request);
+  if (!table.hasRoom(1)) return -(request.opensDirect ? ENFILE : EMFILE);
   const path = kernel.memory.text(request.address);
   const opened = kernel.files.open(start, path, request.opFlags, request.length);
-  return typeof opened === "number" ? opened : kernel.descriptors.open(opened);
+  return typeof opened === "number" ? opened : table.open(opened);
 };
 
 const mkdir: Operation = (kernel, request) => {
@@ -276,6 +312,8 @@ const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
   [abi.OP_SOCKET, socket],
   [abi.OP_PIPE, pipe],
   [abi.OP_CLOSE, close],
+  [abi.OP_FIXED_FD_INSTALL, install],
+  [abi.OP_FILES_UPDATE, filesUpdate],
   [abi.OP_POLL_ADD, poll],
   [abi.OP_OPENAT, open],
   [abi.OP_MKDIRAT, mkdir],

@@ -88,6 +88,16 @@ export class Request {
     return WHOLE.has(this.opcode) && result < this.length;
   }
 
+  /** Its descriptor is a place in the table of direct ones. */
+  get fixed(): boolean {
+    return (this.sqeFlags & abi.SQE_FIXED_FILE) !== 0;
+  }
+
+  /** What it opens becomes a direct descriptor. */
+  get opensDirect(): boolean {
+    return this.extra === (abi.FILE_INDEX_ALLOC | 0);
+  }
+
   /** Takes its buffer from a group. */
   get selectsBuffer(): boolean {
     return (this.sqeFlags & abi.SQE_BUFFER_SELECT) !== 0;

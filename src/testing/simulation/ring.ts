@@ -1,10 +1,11 @@
 /** A ring in ordinary memory with a simulated kernel behind it, and the few system calls beside the ring. */
 
 import type { UringSystem } from "../../io/driver/uring-driver.ts";
-import { EAGAIN, EBADF, EBUSY, EINTR, EINVAL, ENOMEM } from "../../io/errno.ts";
+import { EAGAIN, EBADF, EBUSY, EINTR, EINVAL, ENFILE, ENOMEM } from "../../io/errno.ts";
 import { encodeAddress } from "../../io/socket/address.ts";
 import * as abi from "../../native/layout.ts";
 import type { SharedView } from "../../native/native-types.ts";
+import { DescriptorTable } from "./descriptor-table.ts";
 import type { SimulatedKernel } from "./kernel.ts";
 import { MemoryRing } from "./memory-ring.ts";
 import { BufferGroup } from "./messages.ts";
@@ -65,6 +66,10 @@ export class SimulatedRing extends MemoryRing {
     this.flags = due.length > 0 ? abi.SQ_CQ_OVERFLOW : 0;
   }
 
+  override registerFiles(count: number): number {
+    this.kernel.direct = new DescriptorTable(count, 0, ENFILE);
+    return 0;
+  }
   override registerBufferGroup(view: SharedView, entries: number, group: number): number {
     this.kernel.groups.set(group, new BufferGroup(view as Uint8Array, entries));
     return 0;

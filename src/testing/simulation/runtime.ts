@@ -96,7 +96,7 @@ export class SimulatedRuntime extends VirtualRuntime {
       if (number === -1) continue;
       if (seen.has(number)) violated(`descriptor ${number} has two owners`);
       seen.add(number);
-      const file = kernel.descriptors.get(number);
+      const file = kernel.fileOf(number);
       if (file === null) violated(`${entry.label} is not open`);
       const known = this.identities.get(entry);
       if (known === undefined) this.identities.set(entry, file!);
@@ -122,6 +122,8 @@ export class SimulatedRuntime extends VirtualRuntime {
       violated(`${kernel.strays} stray completions were sent, ${stale} were ignored`);
     const open = kernel.descriptors.numbers();
     if (open.length > 0) violated(`descriptors ${open.join(", ")} are open and nobody's`);
+    const direct = kernel.direct.numbers();
+    if (direct.length > 0) violated(`direct descriptors ${direct.join(", ")} are open and nobody's`);
     const busy = driver.busyPlaces();
     if (busy > 0) violated(`${busy} places of the driver are in use`);
   }

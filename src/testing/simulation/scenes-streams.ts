@@ -53,7 +53,8 @@ export const duplex: Scene = op(function* duplex(stage: Stage) {
 
 /** A server that sends back what it gets, and some clients. */
 export const echo: Scene = op(function* echo(stage: Stage) {
-  const listener = yield* listen({ host: "127.0.0.1", port: stage.port }, { backlog: stage.dice.next(4) });
+  const options = { backlog: stage.dice.next(4), direct: stage.dice.chance(0.3) };
+  const listener = yield* listen({ host: "127.0.0.1", port: stage.port }, options);
   try {
     yield* group(function* (g: Group) {
       const server = g.spawn(

@@ -86,9 +86,10 @@ export const tolerant = op(function* tolerant(scene: () => Operation<unknown>) {
 /** Two ends of a connection, of either family. */
 export const pair = op(function* pair(stage: Stage, unix: boolean) {
   const address = unix ? { path: `/socket-${stage.index}` } : { host: "127.0.0.1", port: stage.port };
-  const listener = yield* listen(address);
+  const { dice } = stage;
+  const listener = yield* listen(address, { direct: dice.chance(0.3) });
   try {
-    const near = yield* connect(address);
+    const near = yield* connect(address, { direct: dice.chance(0.3) });
     try {
       const far = yield* accept(listener);
       return { near, far };

@@ -34,7 +34,7 @@ export class StreamModel {
 
   /** A reader was told that there is no more. */
   ended(reader: Descriptor): void {
-    const file = this.simulation.runtime.kernel.descriptors.get(reader.fd);
+    const file = this.simulation.runtime.kernel.fileOf(reader.number);
     if (!(file instanceof StreamSocket || file instanceof PipeReader)) return;
     if (file instanceof StreamSocket && file.broken && !file.endTold) {
       this.simulation.fail("a connection that was broken looks as if it had ended");
