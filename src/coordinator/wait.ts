@@ -24,7 +24,7 @@
 import { Coordinated } from "./coordinated.ts";
 import type { Coordinator } from "./coordinator.ts";
 import { UsageError, violation } from "./errors.ts";
-import { meet } from "./kill/kill.ts";
+import { meet } from "./kill/meet.ts";
 import type { Operation } from "./operation.ts";
 import { notDelegated, SUSPENDED } from "./suspended.ts";
 import { current, currentTask } from "./task/current.ts";

@@ -9,6 +9,7 @@ import type { Task } from "../task/task.ts";
 import { BLOCKED, DRAINING, ENDED } from "../task/task-state.ts";
 import { doomedFrom, findDoomed, reachedScopes } from "../task/unwind.ts";
 import { runKillHooks } from "./kill-hooks.ts";
+import { meet } from "./meet.ts";
 
 export interface KillDetails {
   readonly origin?: string;
@@ -122,24 +123,6 @@ export function shielded(shield: Scope): void {
   const task = shield.host!;
   // A delivery that is under way stands.
   if (task.doomed !== null && task.doomed !== task.unwinding) task.doomed = findDoomed(task);
-}
-
-/** @internal Lets the kill meet the task where it is: ends its wait if that is killable, else it waits its turn. */
-export function meet(task: Task): void {
-  // A delivery that is already under way stands, even where this kill may not reach.
-  const doomed = findDoomed(task) ?? task.doomed;
-  task.doomed = doomed;
-  if (doomed === null || task.state !== BLOCKED) return;
-  const wait = task.wait;
-  if (wait === null || wait.aborting) return;
-  const mode = wait.killMode;
-  if (mode === "ignore") return;
-  if (!wait.abort()) {
-    wait.aborting = true;
-    return;
-  }
-  if (mode === "unwind") task.wait = null;
-  task.cooperator.ready(task);
 }
 
 /**
