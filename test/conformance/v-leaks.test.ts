@@ -67,12 +67,14 @@ interface Result {
   readonly refs: number;
   readonly alive: number;
   readonly grown: number;
+  /** While it ran. */
+  readonly growth: number;
 }
 
 const scale = process.env.COOP_LANE === "ci" ? "10" : "0.1";
 
-async function collected(program: string): Promise<Result> {
-  const { code, stdout, stderr } = await runWrapped({ node: ["--expose-gc"] }, "leaks", program, scale);
+async function collected(program: string, times = scale): Promise<Result> {
+  const { code, stdout, stderr } = await runWrapped({ node: ["--expose-gc"] }, "leaks", program, times);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   return JSON.parse(stdout) as Result;
 }
@@ -96,4 +98,11 @@ test("V05 errors of failed tasks that were joined, and of groups that threw, can
     expect(refs).toBeGreaterThan(0);
     expect({ program, alive }).toEqual({ program, alive: 0 });
   }
+}, 60_000);
+
+// A hundred million take some minutes: node --expose-gc test/node/children/leaks.mjs $PWD/dist children 1000
+test("V06 a parent that has had a million short children holds no more than after the first", async () => {
+  const { grown, growth } = await collected("children", "10");
+  expect(growth).toBeLessThan(GROWTH_MAX);
+  expect(grown).toBeLessThan(GROWTH_MAX);
 }, 60_000);

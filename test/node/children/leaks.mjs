@@ -87,10 +87,34 @@ const programs = {
     }
     return refs;
   },
+  /** Short children of one parent, joined or not: what it holds while it lives, from a tenth of them on. */
+  *children() {
+    const child = op(function* (number) {
+      if (number % 3 === 0) yield* yieldNow();
+      return number;
+    });
+    const count = 100_000 * scale;
+    let first = 0;
+    for (let i = 1; i <= count; i++) {
+      const task = spawn(child(i));
+      if (i % 2 === 0) yield* task.join();
+      else if (i % 100 === 1) yield* yieldNow();
+      if (i % (count / 10) !== 0) continue;
+      globalThis.gc();
+      const { heapUsed } = process.memoryUsage();
+      if (first === 0) first = heapUsed;
+      growth = Math.max(growth, heapUsed - first);
+    }
+    return [];
+  },
 };
+
+/** Seen by the program itself, in bytes. */
+let growth = 0;
 
 const program = programs[process.argv[3]];
 runVirtual(program);
+growth = 0;
 await collect();
 const before = process.memoryUsage().heapUsed;
 // The program goes on living while it is looked at: what it holds must not grow with what has ended.
@@ -100,4 +124,4 @@ const held = runVirtual(function* () {
 await collect();
 const grown = process.memoryUsage().heapUsed - before;
 const alive = held.filter((ref) => ref.deref() !== undefined).length;
-console.log(JSON.stringify({ refs: held.length, alive, grown }));
+console.log(JSON.stringify({ refs: held.length, alive, grown, growth }));
