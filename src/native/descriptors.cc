@@ -107,6 +107,17 @@ napi_value validFd(napi_env env, napi_callback_info info) {
   return valid;
 }
 
+napi_value openPipe(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Bytes out = {};
+  if (!args.bytes(0, "out", &out)) return nullptr;
+  int ends[2];
+  if (out.length < sizeof ends) return integer(env, -EINVAL);
+  if (pipe2(ends, O_CLOEXEC) < 0) return result(env, -1);
+  std::copy_n(reinterpret_cast<const uint8_t*>(ends), sizeof ends, out.data);
+  return integer(env, 0);
+}
+
 napi_value inotifyOpen(napi_env env, napi_callback_info info) {
   const Arguments args(env, info, 0);
   // Non-blocking, so that a ring waits for it by polling and not in a thread of its own.

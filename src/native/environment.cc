@@ -52,6 +52,7 @@ bool installEnvironment(napi_env env, napi_value exports) {
       {"getSocketOption", nullptr, getSocketOption, nullptr, nullptr, nullptr, napi_enumerable, environment},
       {"closeFd", nullptr, closeFd, nullptr, nullptr, nullptr, napi_enumerable, environment},
       {"validFd", nullptr, validFd, nullptr, nullptr, nullptr, napi_enumerable, environment},
+      {"openPipe", nullptr, openPipe, nullptr, nullptr, nullptr, napi_enumerable, environment},
       {"inotifyOpen", nullptr, inotifyOpen, nullptr, nullptr, nullptr, napi_enumerable, environment},
       {"inotifyAdd", nullptr, inotifyAdd, nullptr, nullptr, nullptr, napi_enumerable, environment},
       {"inotifyRemove", nullptr, inotifyRemove, nullptr, nullptr, nullptr, napi_enumerable, environment},

@@ -38,6 +38,7 @@ napi_value setSocketOption(napi_env env, napi_callback_info info);
 napi_value getSocketOption(napi_env env, napi_callback_info info);
 napi_value closeFd(napi_env env, napi_callback_info info);
 napi_value validFd(napi_env env, napi_callback_info info);
+napi_value openPipe(napi_env env, napi_callback_info info);
 napi_value inotifyOpen(napi_env env, napi_callback_info info);
 napi_value inotifyAdd(napi_env env, napi_callback_info info);
 napi_value inotifyRemove(napi_env env, napi_callback_info info);

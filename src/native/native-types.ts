@@ -171,6 +171,8 @@ export interface NativeBinding {
   closeFd(fd: number): number;
   /** Whether `fd` is open (fcntl(2), F_GETFD). */
   validFd(fd: number): boolean;
+  /** pipe2(2), close-on-exec: two numbers of 32 bits go to `out`, the end to read from first. @returns 0 or -errno. */
+  openPipe(out: ArrayBufferView): number;
   /** inotify_init1(2), close-on-exec and non-blocking. @returns A descriptor, or -errno. */
   inotifyOpen(): number;
   /** inotify_add_watch(2). @param path Without a NUL inside. @returns The number of the watch, or -errno. */

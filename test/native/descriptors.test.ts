@@ -6,7 +6,7 @@ import * as k from "../../src/native/layout.ts";
 import { shared, TestRing } from "./support.ts";
 
 const { addressOf, socketName, setSocketOption, getSocketOption, closeFd, validFd } = loadBinding();
-const { inotifyOpen, inotifyAdd, inotifyRemove } = loadBinding();
+const { openPipe, inotifyOpen, inotifyAdd, inotifyRemove } = loadBinding();
 const [EBADF, EBUSY, EINVAL, ENOPROTOOPT, ENOTSOCK, ENOTCONN] = [9, 16, 22, 92, 88, 107];
 
 function openSocket(family: number, type: number): number {
@@ -183,5 +183,17 @@ describe("inotify", () => {
     for (const mask of [-1, 2 ** 32, Number.NaN]) expect(() => inotifyAdd(0, path, mask)).toThrow(RangeError);
     expect(() => inotifyRemove(0, 2 ** 31)).toThrow(RangeError);
     expect(() => inotifyRemove("0" as never, 1)).toThrow(TypeError);
+  });
+});
+
+describe("openPipe", () => {
+  it("gives both ends, or says what is wrong with the room for them", () => {
+    const ends = new Int32Array(2);
+    expect(openPipe(ends)).toBe(0);
+    expect(ends.every((fd) => fd > 2 && validFd(fd))).toBe(true);
+    expect([...ends].map(closeFd)).toEqual([0, 0]);
+    expect(openPipe(new Uint8Array(7))).toBe(-EINVAL);
+    expect(openPipe(new Uint8Array(0))).toBe(-EINVAL);
+    expect(() => openPipe([0, 0] as never)).toThrow(TypeError);
   });
 });

@@ -188,6 +188,10 @@ export class ScriptedDriver implements IoDriver {
 
   unregisterBuffers(): void {}
 
+  openPipe(): number {
+    return -38;
+  }
+
   inotifyOpen(): number {
     return -38;
   }

@@ -99,6 +99,8 @@ export interface IoDriver extends Driver {
   /** Registers a ring of provided buffers: `count` entries from the start of `ring`, a page. Returns 0 or -errno. */
   registerBufferGroup(ring: Uint8Array<SharedArrayBuffer>, count: number, group: number): number;
   validDescriptor(fd: number): boolean;
+  /** Makes a pipe at once: both numbers go to `out`, the end to read from first. Returns 0 or -errno. */
+  openPipe(out: Uint8Array): number;
   /** A descriptor of inotify(7), or -errno. */
   inotifyOpen(): number;
   /** Returns the number of the watch, or -errno. */

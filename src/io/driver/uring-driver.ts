@@ -782,6 +782,10 @@ export class UringDriver implements IoDriver, Alarm {
     return this.binding.validFd(fd) && fd !== this.ring.fd && fd !== this.ring.eventfd;
   }
 
+  openPipe(out: Uint8Array): number {
+    return this.binding.openPipe(out);
+  }
+
   inotifyOpen(): number {
     return this.binding.inotifyOpen();
   }

@@ -4,6 +4,7 @@ import type { Operation } from "../../coordinator/operation.ts";
 import { DONE } from "../../handle/handle.ts";
 import { O_CLOEXEC, OP_PIPE } from "../../native/layout.ts";
 import { closeOrphan } from "../descriptor/descriptor.ts";
+import { IoError } from "../errno.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
@@ -59,6 +60,14 @@ export function pipeOf(handle: Handle): Pipe {
  */
 export function openPipe(options?: IoOptions): Operation<Pipe> {
   return pipeOperation(options);
+}
+
+/** @internal Likewise at once, with a plain system call: for kernels whose rings have none. @throws {IoError} */
+export function openPipeNow(io: Io): Pipe {
+  const numbers = new Uint8Array(NUMBERS_BYTES);
+  const result = io.driver.openPipe(numbers);
+  if (result < 0) throw new IoError(result, "pipe");
+  return take(io, numbers);
 }
 
 /** The two numbers the kernel writes. */

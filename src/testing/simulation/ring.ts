@@ -118,6 +118,7 @@ export function simulatedCalls(kernel: SimulatedKernel): UringSystem["binding"] 
       return 0;
     },
     validFd: (fd) => kernel.descriptors.get(fd) !== null,
+    openPipe: () => -ENOSYS,
     // Changes to simulated files are not told of.
     inotifyOpen: () => -ENOSYS,
     inotifyAdd: () => -ENOSYS,
