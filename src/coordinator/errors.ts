@@ -183,10 +183,16 @@ export function invariant(condition: boolean, message: string): asserts conditio
   if (!condition) throw violation(message);
 }
 
+/**
+ * Errors of earlier failures that stay with an error that fails again: one object that a program throws over and over
+ * would collect those of its whole life.
+ */
+const KNOWN_MAX = 1024;
+
 /** Those of `others` that are not `known` follow them. */
 function merge(known: readonly unknown[], others: readonly unknown[]): unknown[] {
   const seen = new Set(known);
-  return known.concat(others.filter((error) => !seen.has(error)));
+  return known.slice(-KNOWN_MAX).concat(others.filter((error) => !seen.has(error)));
 }
 
 /**

@@ -150,7 +150,7 @@ export class Handle extends BaseHandle {
     }
     if (descriptor !== null && !kind.direct) descriptor.checkOrdinary(kind.syscall);
     const { driver } = io;
-    if (driver.inflight >= driver.limit) {
+    if (driver.inflight >= driver.limit && !kind.background) {
       throw new UsageError("COOP_LIMIT", `${driver.limit} operations are in flight; wait for some of them`);
     }
     this.special = 0;

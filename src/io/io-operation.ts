@@ -46,6 +46,11 @@ export interface KindSource<A> {
   readonly ended?: (handle: Handle) => number;
   /** Works on direct descriptors too. */
   readonly direct?: boolean;
+  /**
+   * Begun on behalf of no task: not refused at the limit of operations in flight, where nobody could be told. A
+   * descriptor has one or two of them, which bounds them.
+   */
+  readonly background?: boolean;
   /** For kinds that write all of something: what becomes of the descriptor when only `sent` bytes went out. */
   readonly cutShort?: (operation: IoOperation<A>, sent: number) => void;
 }
@@ -63,6 +68,7 @@ export class Kind<A> {
   readonly ended: ((handle: Handle) => number) | null;
   readonly cutShort: ((operation: IoOperation<A>, sent: number) => void) | null;
   readonly direct: boolean;
+  readonly background: boolean;
 
   constructor(source: KindSource<A>) {
     this.syscall = source.syscall;
@@ -75,6 +81,7 @@ export class Kind<A> {
     this.ended = source.ended ?? null;
     this.cutShort = source.cutShort ?? null;
     this.direct = source.direct ?? false;
+    this.background = source.background === true;
   }
 }
 

@@ -37,6 +37,7 @@ export class Io {
   private fixedSize = 1;
   private fixedCount = 0;
   private groups = 0;
+  private readonly freeGroups: number[] = [];
   /** @internal Descriptors that are held wait for a collection. */
   collecting = false;
 
@@ -105,13 +106,20 @@ export class Io {
 
   /** @internal A number for a ring of provided buffers. @throws {UsageError} `COOP_LIMIT` when there are too many. */
   bufferGroup(): number {
+    const free = this.freeGroups.pop();
+    if (free !== undefined) return free;
     if (this.groups === GROUPS_MAX) {
       throw new UsageError(
         "COOP_LIMIT",
-        `a program has at most ${GROUPS_MAX} buffer rings; let several share one`,
+        `a program has at most ${GROUPS_MAX} buffer rings; let several share one, or dispose of those that are not needed`,
       );
     }
     return this.groups++;
+  }
+
+  /** @internal The number may be used for another ring. */
+  freeBufferGroup(group: number): void {
+    this.freeGroups.push(group);
   }
 
   /** Closes what is still open, without waiting for it; the driver is done when `inflight` is 0. */

@@ -165,7 +165,10 @@ export class NodeHost implements Host, Alarm {
   /** There are no more turns. The ring has cancelled what was in flight when it was closed. */
   private abandonDescriptors(driver: UringDriver): void {
     for (const entry of [...ioOf(this.cooperator).entries]) {
-      const { number, borrowed } = entry;
+      const { number, borrowed, held } = entry;
+      if (held !== null && held.dependents !== null) {
+        for (const dependent of [...held.dependents]) dependent.abandoned?.();
+      }
       entry.forget();
       // Others have last words to say on standard output and error.
       if (!borrowed && number > 2) driver.closeNow(number);

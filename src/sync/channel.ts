@@ -21,6 +21,7 @@
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { ClosedError, combineErrors, UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../coordinator/operation.ts";
+import { yieldNow } from "../coordinator/primitives.ts";
 import { current } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { Receiver, Sender } from "./channel-ends.ts";
@@ -160,7 +161,10 @@ export class Channel<T> implements Source<T> {
     return this.offer(item, current.task, true);
   }
 
-  /** Sends all of `items`, in order. When it fails or is killed half-way, `undelivered` gets the rest. */
+  /**
+   * Sends all of `items`, in order. When it fails or is killed half-way, `undelivered` gets the rest of an array; an
+   * iterator, which may have no end, is asked for one item at a time, and closed.
+   */
   sendAll(items: Iterable<T>): Operation<void> {
     return sendAll(this, items) as Operation<void>;
   }
@@ -360,13 +364,26 @@ function notAnItem(name: string): UsageError {
   );
 }
 
+/** Items that may be sent without a wait before others have their turn: the source may have no end. */
+const SENDS_IN_A_ROW = 64;
+
 const sendAll = op(function* sendAll(channel: Channel<any>, items: Iterable<unknown>) {
+  // What is not there before it is asked for cannot be lost.
+  if (!Array.isArray(items)) return yield* sendEach(channel, items);
   const all = [...items];
   let next = 0;
   try {
     while (next < all.length) yield* channel.send(all[next++]);
   } finally {
     loseAll(channel, all.slice(next));
+  }
+});
+
+const sendEach = op(function* sendEach(channel: Channel<any>, items: Iterable<unknown>) {
+  let row = 0;
+  for (const item of items) {
+    yield* channel.send(item);
+    if (++row % SENDS_IN_A_ROW === 0) yield* yieldNow();
   }
 });
 

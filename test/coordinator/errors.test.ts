@@ -138,3 +138,15 @@ describe("combineErrors", () => {
     expect(errorsOf(combined)).toEqual([first, other]);
   });
 });
+
+test("an error object that is thrown again and again does not collect those of its whole life", () => {
+  const constant = new Error("the same");
+  for (let i = 0; i < 5_000; i++) expect(combineErrors([constant, new Error(String(i))])).toBe(constant);
+  const { errors } = constant as unknown as { errors: Error[] };
+  expect(errors.length).toBeLessThan(1100);
+  expect(errors.at(-1)!.message).toBe("4999");
+  // Those of one failure are all there, however many they are.
+  const many = Array.from({ length: 3_000 }, (_, i) => new Error(`one ${i}`));
+  combineErrors([constant, ...many]);
+  expect((constant as unknown as { errors: Error[] }).errors.slice(-3_000)).toEqual(many);
+});

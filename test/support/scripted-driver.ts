@@ -185,6 +185,7 @@ export class ScriptedDriver implements IoDriver {
   registerBufferGroup(): number {
     return -12;
   }
+  unregisterBufferGroup(): void {}
 
   unregisterBuffers(): void {}
 

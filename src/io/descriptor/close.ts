@@ -44,7 +44,12 @@ function checkDescriptor(value: unknown): void {
 }
 
 /** The operation is the descriptor's own; the handle only learns of its end. */
-const CLOSE = new Kind<unknown>({ syscall: "close", setup: () => QUEUED, convert() {} });
+const CLOSE = new Kind<unknown>({
+  syscall: "close",
+  setup: () => QUEUED,
+  convert() {},
+  background: true,
+});
 
 class CloseLink extends Coordinated {
   private readonly handle: Handle;

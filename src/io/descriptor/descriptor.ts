@@ -31,6 +31,8 @@ export const SENDING_ENDED = -2;
 /** @internal */
 export interface Dependent {
   descriptorClosing(): void;
+  /** There is no ring any more, after a panic or at the end of the process: it closes what it has by system calls. */
+  abandoned?(): void;
 }
 
 export class Descriptor {
@@ -247,7 +249,12 @@ export class Descriptor {
   }
 }
 
-const BACKGROUND = new Kind<unknown>({ syscall: "close", setup: () => 0, convert() {} });
+const BACKGROUND = new Kind<unknown>({
+  syscall: "close",
+  setup: () => 0,
+  convert() {},
+  background: true,
+});
 
 /** An operation that belongs to no task. */
 function background(

@@ -98,6 +98,8 @@ export interface IoDriver extends Driver {
   unregisterBuffers(): void;
   /** Registers a ring of provided buffers: `count` entries from the start of `ring`, a page. Returns 0 or -errno. */
   registerBufferGroup(ring: Uint8Array<SharedArrayBuffer>, count: number, group: number): number;
+  /** The kernel takes no more from it. */
+  unregisterBufferGroup(group: number): void;
   validDescriptor(fd: number): boolean;
   /** Makes a pipe at once: both numbers go to `out`, the end to read from first. Returns 0 or -errno. */
   openPipe(out: Uint8Array): number;

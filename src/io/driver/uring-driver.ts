@@ -153,7 +153,8 @@ export class UringDriver implements IoDriver, Alarm {
   onQueued: (() => void) | null = null;
   private readonly binding: UringSystem["binding"];
   private readonly ring: NativeRing;
-  private readonly slab = new Slab<Handle>(INFLIGHT_MAX);
+  /** Background operations are not held to the limit. */
+  private readonly slab = new Slab<Handle>(INFLIGHT_MAX * 2);
   private readonly supported: ReadonlySet<number>;
   /** One bit per descriptor number that is ours to close. */
   private readonly owned: Int32Array<SharedArrayBuffer>;
@@ -773,6 +774,10 @@ export class UringDriver implements IoDriver, Alarm {
     return this.ring.registerBufferGroup(ring, count, group);
   }
 
+  unregisterBufferGroup(group: number): void {
+    if (!this.closed) this.ring.unregisterBufferGroup(group);
+  }
+
   unregisterBuffers(): void {
     this.ring.unregisterBuffers();
   }
@@ -801,6 +806,9 @@ export class UringDriver implements IoDriver, Alarm {
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    // Only after a panic, or at the end of the process: the ring cancels, and waits for a second. Whatever the kernel
+    // still writes to then has to stay where it is, and the handles know.
+    if (this.inflight > 0) unfinished.push(this);
     this.ring.close();
   }
 
@@ -822,6 +830,9 @@ export class UringDriver implements IoDriver, Alarm {
 function copySqe(from: Int32Array, at: number, to: Int32Array, toAt: number): void {
   for (let i = 0; i < abi.SQE_WORDS; i++) to[toAt + i] = from[at + i]!;
 }
+
+/** Drivers that were closed with operations in flight, for ever. A program that goes on after a panic has few. */
+const unfinished: UringDriver[] = [];
 
 /** CLOCK_MONOTONIC minus `performance.now()`, in nanoseconds: both tick alike. The closest of a few looks. */
 function measureClockOffset(): number {

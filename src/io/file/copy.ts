@@ -7,9 +7,9 @@ import { EINVAL, ENOENT, IoError } from "../errno.ts";
 import { Handle } from "../handle.ts";
 import { currentIo } from "../io.ts";
 import { allocate } from "../memory/memory.ts";
-import { sendAll } from "../socket/send.ts";
+import { sendAllAs } from "../socket/send.ts";
 import { read, setupRead } from "../stream/read.ts";
-import { writeAll } from "../stream/write.ts";
+import { writeAll, writeAllAs } from "../stream/write.ts";
 import { open } from "./open.ts";
 import type { Path } from "./path.ts";
 import { openPipe, type Pipe } from "./pipe.ts";
@@ -128,61 +128,71 @@ export const sendFile: (to: Descriptor, file: Descriptor, options?: SendFileOpti
     const from = byteOf(options?.position ?? 0, "a position");
     const length = byteOf(options?.length ?? Number.MAX_SAFE_INTEGER - from, "a length");
     to.checkWritable("sendFile");
-    if (!currentIo("sendFile()").driver.supports(OP_PIPE))
-      return yield* sendThroughBuffer(to, file, from, length);
-    const pipe = yield* openPipe();
+    if (to.writer !== null) throw to.busy("sendFile", "writer");
+    // Stands on the stream from the first byte to the last, so that nobody writes in between.
+    const sending = new Sending(to, file, from, length);
+    if (to.exclusive) to.writer = sending;
     try {
-      return yield* sendThroughPipe(to, file, from, length, pipe);
-    } catch (error) {
-      // Some files cannot be spliced; nothing has been taken from them then.
-      if (!(error instanceof NoSplice)) throw error;
-      return yield* sendThroughBuffer(to, file, from, length);
+      if (!currentIo("sendFile()").driver.supports(OP_PIPE)) return yield* sendThroughBuffer(sending);
+      const pipe = yield* openPipe();
+      try {
+        return yield* sendThroughPipe(sending, pipe);
+      } catch (error) {
+        // Some files cannot be spliced; nothing has been taken from them then.
+        if (!(error instanceof NoSplice)) throw error;
+        return yield* sendThroughBuffer(sending);
+      } finally {
+        pipe[Symbol.dispose]();
+      }
     } finally {
-      pipe[Symbol.dispose]();
+      if (to.writer === sending) to.writer = null;
+      if (sending.cut) to.brokenAt = sending.sent;
     }
   });
+
+/** What is sent, and how far that is. */
+class Sending {
+  readonly to: Descriptor;
+  readonly file: Descriptor;
+  readonly from: number;
+  readonly length: number;
+  sent = 0;
+  /** Some of it went out, perhaps, and more has to follow. */
+  cut = false;
+  constructor(to: Descriptor, file: Descriptor, from: number, length: number) {
+    this.to = to;
+    this.file = file;
+    this.from = from;
+    this.length = length;
+  }
+}
 
 /** The file cannot be spliced: found out at its first bytes. */
 class NoSplice extends Error {}
 
-const sendThroughPipe = op(function* sendThroughPipe(
-  to: Descriptor,
-  file: Descriptor,
-  from: number,
-  length: number,
-  pipe: Pipe,
-) {
-  let sent = 0;
+const sendThroughPipe = op(function* sendThroughPipe(sending: Sending, pipe: Pipe) {
+  const { to, file, from, length } = sending;
   let inPipe = 0;
-  let cut = true;
-  let touched = false;
-  if (to.writer !== null) throw to.busy("sendFile", "writer");
-  // Stands on the stream from the first splice to the last, so that nobody writes in between.
-  const writer = {};
-  if (to.exclusive) to.writer = writer;
-  try {
-    while (sent < length) {
-      const most = Math.min(PIPE_BYTES, length - sent);
-      inPipe = yield* fill(file, pipe, from + sent, most, sent === 0);
-      if (inPipe === 0) break;
-      while (inPipe > 0) {
-        touched = true;
-        const more = sent + inPipe < length;
-        const count = yield* spliceAs(writer, pipe.reader, to, { length: inPipe, more });
+  while (sending.sent < length) {
+    const most = Math.min(PIPE_BYTES, length - sending.sent);
+    inPipe = yield* fill(file, pipe, from + sending.sent, most, sending.sent === 0);
+    if (inPipe === 0) break;
+    while (inPipe > 0) {
+      const more = sending.sent + inPipe < length;
+      // Nobody knows how much of it a kill lets through.
+      sending.cut = true;
+      try {
+        const count = yield* spliceAs(sending, pipe.reader, to, { length: inPipe, more });
         inPipe -= count;
-        sent += count;
+        sending.sent += count;
+      } catch (error) {
+        sending.cut = sending.sent > 0;
+        throw error;
       }
     }
-    cut = false;
-    return sent;
-  } catch (error) {
-    touched = false;
-    throw error;
-  } finally {
-    if (to.writer === writer) to.writer = null;
-    // Nobody knows how much of the last splice a kill has let through.
-    if (cut && (touched || sent > 0)) to.brokenAt = sent;
   }
+  sending.cut = false;
+  return sending.sent;
 });
 
 const fill = op(function* fill(file: Descriptor, pipe: Pipe, position: number, most: number, first: boolean) {
@@ -194,23 +204,20 @@ const fill = op(function* fill(file: Descriptor, pipe: Pipe, position: number, m
   }
 });
 
-const sendThroughBuffer = op(function* sendThroughBuffer(
-  to: Descriptor,
-  file: Descriptor,
-  from: number,
-  length: number,
-) {
+const sendThroughBuffer = op(function* sendThroughBuffer(sending: Sending) {
+  const { to, file, from, length } = sending;
   const buffer = allocate(Math.min(PIPE_BYTES, length));
-  const write = to.kind === "socket" ? sendAll : writeAll;
-  let sent = 0;
-  while (sent < length) {
-    const into = buffer.subarray(0, Math.min(buffer.length, length - sent));
-    const count = yield* read(file, into, { position: from + sent });
+  const writeAs = to.kind === "socket" ? sendAllAs : writeAllAs;
+  while (sending.sent < length) {
+    const into = buffer.subarray(0, Math.min(buffer.length, length - sending.sent));
+    const count = yield* read(file, into, { position: from + sending.sent });
     if (count === 0) break;
-    yield* write(to, into.subarray(0, count));
-    sent += count;
+    yield* writeAs(sending, to, into.subarray(0, count));
+    sending.sent += count;
+    sending.cut = true;
   }
-  return sent;
+  sending.cut = false;
+  return sending.sent;
 });
 
 function byteOf(value: number, what: string): number {

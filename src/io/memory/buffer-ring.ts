@@ -6,7 +6,7 @@
  * the unused end of the first. A buffer is with the kernel from `give` until a completion names it.
  */
 import { Embedded, EmbeddedList } from "../../coordinator/embedded-list.ts";
-import { UsageError } from "../../coordinator/errors.ts";
+import { ClosedError, UsageError } from "../../coordinator/errors.ts";
 import { BUF_ADDR, BUF_BID, BUF_LEN, BUF_SIZE, BUF_TAIL } from "../../native/layout.ts";
 import { IoError } from "../errno.ts";
 import { currentIo, type Io } from "../io.ts";
@@ -61,6 +61,9 @@ export class BufferRing {
   private free = 0;
   private shortages = 0;
   private readonly starving: EmbeddedList<Starving> = new EmbeddedList();
+  /** Receivers that are not over. */
+  private users = 0;
+  private closed = false;
 
   /**
    * @throws {UsageError} `COOP_ARGUMENT` for sizes that are out of range. @throws {IoError} `ENOMEM` where
@@ -93,7 +96,10 @@ export class BufferRing {
     this.group = io.bufferGroup();
     const ring = new Uint8Array(this.memory, this.ringAt, ringBytes);
     const result = io.driver.registerBufferGroup(ring, count, this.group);
-    if (result < 0) throw new IoError(result, "register_buf_ring");
+    if (result < 0) {
+      io.freeBufferGroup(this.group);
+      throw new IoError(result, "register_buf_ring");
+    }
     for (let id = 0; id < count; id++) this.put(id);
     this.publish();
   }
@@ -106,6 +112,30 @@ export class BufferRing {
       starving: this.starving.length,
       shortages: this.shortages,
     };
+  }
+
+  /** Gives it up: no receiver can be made any more, and when the last has ended its memory is free. */
+  [Symbol.dispose](): void {
+    if (this.closed) return;
+    this.closed = true;
+    if (this.users === 0) this.unregister();
+  }
+
+  /** @internal A receiver begins. @throws {ClosedError} when it was disposed of. */
+  enter(): void {
+    if (this.closed) throw new ClosedError("receive: the BufferRing was disposed of");
+    this.users++;
+  }
+
+  /** @internal A receiver has ended: nothing of it is in flight. */
+  leave(): void {
+    this.users--;
+    if (this.closed && this.users === 0) this.unregister();
+  }
+
+  private unregister(): void {
+    this.io.driver.unregisterBufferGroup(this.group);
+    this.io.freeBufferGroup(this.group);
   }
 
   /** @internal A completion has named it: it is out of the kernel's hands. */

@@ -48,7 +48,13 @@ export interface AcceptorStatistics {
 
 const UNCLAIMED_DEFAULT = 64;
 
-const ACCEPT_ALL = new Kind<unknown>({ syscall: "accept", direct: true, setup: () => 0, convert() {} });
+const ACCEPT_ALL = new Kind<unknown>({
+  syscall: "accept",
+  direct: true,
+  setup: () => 0,
+  convert() {},
+  background: true,
+});
 
 /** Accepts all connections of a listener; one at a time should. `using` closes those nobody claimed. */
 export class Acceptor extends Embedded implements Shots, Dependent {
@@ -122,6 +128,18 @@ export class Acceptor extends Embedded implements Shots, Dependent {
   /** @internal */
   descriptorClosing(): void {
     this[Symbol.dispose]();
+  }
+
+  /** @internal */
+  abandoned(): void {
+    this.stopped = true;
+    const { driver } = this.io;
+    for (const number of this.numbers.splice(0)) {
+      driver.disown(number);
+      driver.closeNow(number);
+    }
+    if (this.reserve !== -1) closeSync(this.reserve);
+    this.reserve = -1;
   }
 
   /** @internal A completion: a connection, or the reason why there are no more. */

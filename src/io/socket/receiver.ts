@@ -47,6 +47,7 @@ const RECEIVE_ALL = new Kind<unknown>({
   direct: true,
   setup: () => 0,
   convert() {},
+  background: true,
   failed: noteReadError,
 });
 
@@ -76,6 +77,7 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
     }
     socket.checkUsable(ring.io, "receive");
     if (socket.reader !== null) throw socket.busy("receive", "reader");
+    ring.enter();
     this.socket = socket;
     this.ring = ring;
     this.heldMax = held;
@@ -224,6 +226,7 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
 
   private free(): void {
     if (this.socket.reader === this) this.socket.reader = null;
+    this.ring.leave();
     this.over.notify();
   }
 

@@ -39,10 +39,15 @@ export function sendAll(socket: Descriptor, bytes: Bytes, options?: IoOptions): 
   return new IoOperation(SEND_ALL, socket, checkBytes(bytes, "sendAll"), 0, null, options);
 }
 
+/** @internal Likewise, for one whose `writer` stands on the socket as the one that writes there. */
+export function sendAllAs(writer: object, socket: Descriptor, bytes: Bytes): Operation<void> {
+  return new IoOperation(SEND_ALL, socket, checkBytes(bytes, "sendAll"), 0, writer, undefined);
+}
+
 const SEND: Kind<number> = new Kind({
   syscall: "send",
   direct: true,
-  setup: (io, handle, operation) => queueSend(io, handle, operation.descriptor!, operation.bytes!, 0),
+  setup: (io, handle, operation) => queueSend(io, handle, operation, operation.bytes!, 0),
   convert: (result) => result,
   failed: noteSendError,
 });
@@ -57,7 +62,7 @@ const SEND_ALL: Kind<void> = new Kind<void>({
     // A reset in the middle of a send with MSG_WAITALL gives a short count, and the error, which the kernel tells
     // once, is gone: the reader would see an end. Only what leads a chain has to go out in one.
     const flags = handle.leads ? MSG_WAITALL : 0;
-    const result = queueSend(io, handle, operation.descriptor!, rest, flags);
+    const result = queueSend(io, handle, operation as IoOperation<unknown>, rest, flags);
     if (result === QUEUED) handle.continueWith(operation as IoOperation<unknown>);
     return result;
   },
@@ -68,15 +73,25 @@ const SEND_ALL: Kind<void> = new Kind<void>({
   },
 });
 
-function queueSend(io: Io, handle: Handle, socket: Descriptor, bytes: Bytes, flags: number): number {
-  if (socket.writer !== null && socket.writer !== handle && !handle.follows(socket.writer))
+function queueSend(
+  io: Io,
+  handle: Handle,
+  operation: Pick<IoOperation<unknown>, "descriptor" | "argument">,
+  bytes: Bytes,
+  flags: number,
+): number {
+  const socket = operation.descriptor!;
+  const holder = operation.argument as object | null;
+  const { writer } = socket;
+  if (writer !== null && writer !== handle && writer !== holder && !handle.follows(writer)) {
     throw socket.busy("send", "writer");
+  }
   if (socket.brokenAt !== -1) socket.checkWritable("send");
   if (bytes.byteLength === 0) return countOfNone(bytes, "send");
   // What comes after it in a chain begins when all of it has gone out.
   const part = handle.leads ? bytes : roundOf(io.driver.memory, bytes);
   const address = handle.pin(part, true);
   io.driver.submit(handle, OP_SEND, socket.number, address, part.byteLength, 0, MSG_NOSIGNAL | flags, 0, 0);
-  if (socket.exclusive) socket.writer = handle;
+  if (socket.exclusive && holder === null) socket.writer = handle;
   return QUEUED;
 }

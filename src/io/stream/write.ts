@@ -36,6 +36,11 @@ export function writeAll(file: Descriptor, bytes: Bytes, options?: WriteOptions)
   return writeOperation(WRITE_ALL, "writeAll", file, bytes, options);
 }
 
+/** @internal Likewise to a stream, for one whose `writer` stands on it as the one that writes there. */
+export function writeAllAs(writer: object, file: Descriptor, bytes: Bytes): Operation<void> {
+  return new IoOperation(WRITE_ALL, file, checkBytes(bytes, "writeAll"), CURRENT, writer, undefined);
+}
+
 function writeOperation<A>(
   kind: Kind<A>,
   what: string,
@@ -87,8 +92,10 @@ function queueWrite(
   position: number,
 ): number {
   const file = operation.descriptor!;
+  const streaming = position === CURRENT;
+  const holder = streaming ? (operation.argument as object | null) : null;
   const { writer } = file;
-  if (writer !== null && writer !== handle && position === CURRENT && !handle.follows(writer)) {
+  if (streaming && writer !== null && writer !== handle && writer !== holder && !handle.follows(writer)) {
     throw file.busy("write", "writer");
   }
   if (file.brokenAt !== -1) file.checkWritable("write");
@@ -110,7 +117,7 @@ function queueWrite(
     ioprioOf(handle.urgency),
     0,
   );
-  if (file.exclusive && position === CURRENT) file.writer = handle;
+  if (file.exclusive && streaming && holder === null) file.writer = handle;
   if (position === WIDE) setWidePosition(io, (operation.argument as bigint) + BigInt(operation.sent));
   return QUEUED;
 }
