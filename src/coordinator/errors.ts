@@ -184,15 +184,18 @@ export function invariant(condition: boolean, message: string): asserts conditio
 }
 
 /**
- * Errors of earlier failures that stay with an error that fails again: one object that a program throws over and over
- * would collect those of its whole life.
+ * One object that a program throws over and over would collect the errors of its whole life. After so many failures,
+ * more than a failure meets levels on its way up, it keeps as many of the errors it has had before.
  */
 const KNOWN_MAX = 1024;
+
+/** How often an error has been the first of several. */
+const failures = new WeakMap<object, number>();
 
 /** Those of `others` that are not `known` follow them. */
 function merge(known: readonly unknown[], others: readonly unknown[]): unknown[] {
   const seen = new Set(known);
-  return known.slice(-KNOWN_MAX).concat(others.filter((error) => !seen.has(error)));
+  return known.concat(others.filter((error) => !seen.has(error)));
 }
 
 /**
@@ -206,7 +209,10 @@ export function combineErrors(errors: readonly unknown[]): unknown {
   if (others.length === 0) return first;
   if (typeof first === "object" && first !== null && Object.isExtensible(first)) {
     const known = (first as { errors?: unknown }).errors;
-    const merged = Array.isArray(known) ? merge(known, others) : others;
+    const times = (failures.get(first) ?? 0) + 1;
+    failures.set(first, times);
+    const kept = Array.isArray(known) && times > KNOWN_MAX ? known.slice(-KNOWN_MAX) : known;
+    const merged = Array.isArray(kept) ? merge(kept, others) : others;
     if (
       Reflect.defineProperty(first, "errors", {
         value: merged,
