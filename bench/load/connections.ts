@@ -5,20 +5,27 @@
  * wait and 100 idle connections, beside Node with as many timers.
  *
  * `recv` waits in a receive with a buffer of its own per connection; `receiver` in a multishot receive into
- * buffers that all share. Both processes need a descriptor per connection: see `ulimit -n`.
+ * buffers that all share. Both processes need a descriptor per connection: see `ulimit -n`. `direct` is a server of
+ * 50,000, more than a process has descriptors for: its connections lie in the tables of three rings, one for each of
+ * three programs in one thread, and the clients are three processes.
  */
 import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
 import { connect as connectNode, createServer, type Socket as NodeSocket } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as nodeSleep } from "node:timers/promises";
 import { Coordinator, never, op, run, sleep, spawn, until } from "cooperator";
-import { BufferRing, type ByteReader, listen, Receiver, type Socket } from "cooperator/io";
+import { BufferRing, type ByteReader, type Listener, listen, Receiver, type Socket } from "cooperator/io";
 import { alternate, type Bench, collect, compare, partArguments, type Row, runPart } from "../harness.ts";
 
 const NAME = "load/connections";
 const BUFFER = 4096;
 /** Connections that are opened at once; more would not fit a listener's backlog. */
 const AT_ONCE = 200;
+
+/** Programs that share the connections of `direct`. */
+const RINGS = 3;
+/** Places that a table has beyond what is meant for it. */
+const SPARE = 16;
 
 type Server = "recv" | "receiver" | "net";
 
@@ -48,27 +55,56 @@ function resident(): number {
 }
 
 /** What the server does once it listens: has clients come, measures, has some of them speak. */
-async function measure(port: number, count: number, seconds: number, arrived: () => number): Promise<Idle> {
+async function measure(
+  ports: readonly number[],
+  count: number,
+  seconds: number,
+  arrived: () => number,
+): Promise<Idle> {
   const before = resident();
-  const client = spawnProcess(process.execPath, partArguments(NAME, "client", [port, count]), {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const lines = createInterface({ input: client.stdout! })[Symbol.asyncIterator]();
-  await next(client, lines);
+  const clients: Client[] = [];
+  for (const port of ports) {
+    const client = new Client(port, count / ports.length);
+    clients.push(client);
+    await client.next();
+  }
   while (arrived() < count) await nodeSleep(10);
   const bytes = (resident() - before) / count;
   const cpu = await idleCpu(seconds);
-  client.stdin!.write("speak\n");
-  const answered = Number(await next(client, lines));
-  client.stdin!.end();
-  await new Promise((resolve) => client.once("exit", resolve));
+  let answered = 0;
+  for (const client of clients) answered += await client.speak();
+  for (const client of clients) await client.end();
   return { bytes, cpu, answered };
 }
 
-async function next(client: ChildProcess, lines: AsyncIterator<string>): Promise<string> {
-  const { value, done } = await lines.next();
-  if (done === true) throw new Error(`the client has ended with ${client.exitCode}; see ulimit -n`);
-  return value;
+/** A process with `count` connections to a port. It says a line when they are there, and answers each of ours. */
+class Client {
+  private readonly process: ChildProcess;
+  private readonly lines: AsyncIterator<string>;
+
+  constructor(port: number, count: number) {
+    this.process = spawnProcess(process.execPath, partArguments(NAME, "client", [port, count]), {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    this.lines = createInterface({ input: this.process.stdout! })[Symbol.asyncIterator]();
+  }
+
+  async next(): Promise<string> {
+    const { value, done } = await this.lines.next();
+    if (done === true) throw new Error(`a client has ended with ${this.process.exitCode}; see ulimit -n`);
+    return value;
+  }
+
+  /** How many of those that were told to have spoken, and got an answer. */
+  async speak(): Promise<number> {
+    this.process.stdin!.write("speak\n");
+    return Number(await this.next());
+  }
+
+  async end(): Promise<void> {
+    this.process.stdin!.end();
+    await new Promise((resolve) => this.process.once("exit", resolve));
+  }
 }
 
 const session = op(function* session(socket: Socket, ring: BufferRing | null) {
@@ -86,8 +122,7 @@ const session = op(function* session(socket: Socket, ring: BufferRing | null) {
 const program = op(function* program(kind: Server, count: number, seconds: number) {
   const ring = kind === "receiver" ? new BufferRing({ size: BUFFER, count: 256 }) : null;
   using listener = yield* listen({ host: "127.0.0.1", port: 0 }, { backlog: AT_ONCE * 2 });
-  const address = listener.localAddress;
-  if (address === null || !("port" in address)) throw new Error("no port");
+  const port = portOf(listener);
   let arrived = 0;
   spawn(function* () {
     for (;;) {
@@ -95,8 +130,57 @@ const program = op(function* program(kind: Server, count: number, seconds: numbe
       arrived++;
     }
   });
-  return yield* until(measure(address.port, count, seconds, () => arrived));
+  return yield* until(measure([port], count, seconds, () => arrived));
 });
+
+function portOf({ localAddress: address }: Listener): number {
+  if (address === null || !("port" in address)) throw new Error("no port");
+  return address.port;
+}
+
+/** One of the programs of `direct`: serves until it is told to stop. */
+const host = op(function* host(listening: (port: number) => void, came: () => void, stop: Promise<void>) {
+  const ring = new BufferRing({ size: BUFFER, count: 256 });
+  using listener = yield* listen({ host: "127.0.0.1", port: 0 }, { backlog: AT_ONCE * 2, direct: true });
+  spawn(function* () {
+    using all = listener.acceptAll();
+    for (;;) {
+      spawn(session(yield* all.next(), ring), { failure: "report" });
+      came();
+    }
+  });
+  listening(portOf(listener));
+  yield* until(stop);
+});
+
+async function direct(count: number, seconds: number): Promise<Idle> {
+  let arrived = 0;
+  let stop = (): void => {};
+  const stopping = new Promise<void>((resolve) => {
+    stop = resolve;
+  });
+  const came = (): void => {
+    arrived++;
+  };
+  const ports: number[] = [];
+  const programs: Promise<unknown>[] = [];
+  for (let i = 0; i < RINGS; i++) {
+    await new Promise<void>((resolve, reject) => {
+      const listening = (port: number): void => {
+        ports.push(port);
+        resolve();
+      };
+      const options = { ring: { directDescriptors: count / RINGS + SPARE } };
+      const program = run(host(listening, came, stopping), options);
+      program.catch(reject);
+      programs.push(program);
+    });
+  }
+  const idle = await measure(ports, count, seconds, () => arrived);
+  stop();
+  await Promise.all(programs);
+  return idle;
+}
 
 async function nodeServer(count: number, seconds: number): Promise<Idle> {
   let arrived = 0;
@@ -107,7 +191,7 @@ async function nodeServer(count: number, seconds: number): Promise<Idle> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", AT_ONCE * 2, resolve));
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port");
-  const idle = await measure(address.port, count, seconds, () => arrived);
+  const idle = await measure([address.port], count, seconds, () => arrived);
   server.close();
   return idle;
 }
@@ -160,6 +244,7 @@ export const bench: Bench = {
   parts: {
     recv: (count, seconds) => run(program("recv", Number(count), Number(seconds))),
     receiver: (count, seconds) => run(program("receiver", Number(count), Number(seconds))),
+    direct: (count, seconds) => direct(Number(count), Number(seconds)),
     net: (count, seconds) => nodeServer(Number(count), Number(seconds)),
     client: (port, count) => client(Number(port), Number(count)),
     parked: (tasks, connections, seconds) => run(parked(Number(tasks), Number(connections), Number(seconds))),
@@ -201,6 +286,33 @@ export const bench: Bench = {
         }),
       );
     }
+    // Once: it takes a while, and there is no peer that could hold as many.
+    const many = RINGS * size(16_667, 5);
+    const held = [await measured("direct", many, seconds)];
+    const beside = idle.net!.slice(0, 1);
+    const settings = `${many} connections, a task each, in the tables of ${RINGS} rings; net has ${count}`;
+    rows.push(
+      compare({
+        name: "load/connections memory of an idle one, direct",
+        unit: "bytes",
+        ours: held.map(({ bytes }) => bytes),
+        peer: beside.map(({ bytes }) => bytes),
+        peerName: "net",
+        as: "cost",
+        goal: { most: 8192, of: "ours" },
+        settings,
+      }),
+      compare({
+        name: "load/connections CPU while all are idle, direct",
+        unit: "% of a core",
+        ours: held.map(({ cpu }) => cpu),
+        peer: beside.map(({ cpu }) => cpu),
+        peerName: "net",
+        as: "cost",
+        goal: { most: 1, of: "ours" },
+        settings,
+      }),
+    );
     const [tasks, connections, parkedSeconds] = smoke ? [50, 5, 0.05] : [1000, 100, 10];
     const waiting = await alternate<"ours" | "peer", Idle>(few, {
       ours: () => measured("parked", tasks!, connections!, parkedSeconds!),
