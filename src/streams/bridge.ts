@@ -31,6 +31,17 @@ import type { TaskDuplex } from "./task-duplex.ts";
 
 export type Callback = (error?: Error | null) => void;
 
+/**
+ * Turns of Node's loop in which last words are waited for. A TLS layer that is in the middle of a write takes some
+ * before it comes to them; more would only hold back the end.
+ */
+const FAREWELL_TURNS = 8;
+
+interface LastWord {
+  readonly bytes: Uint8Array;
+  readonly callback: Callback | null;
+}
+
 export class Bridge {
   readonly duplex: TaskDuplex;
   /** The directions that the duplex has. */
@@ -51,6 +62,11 @@ export class Bridge {
   /** What is to be written: null is the end. Valid while there is a callback. */
   private chunk: Uint8Array | null = null;
   private callback: Callback | null = null;
+  /** What goes out before the end is said, although the duplex has been ended. */
+  private readonly parting: LastWord[] = [];
+  /** Notified when no more last words are waited for; null where none are. */
+  farewell: Signal | null = null;
+  private ending = false;
   private writing: { readonly sent?: number } | null = null;
   private timer: IdleTimer | null = null;
   /** What a listener threw where no task could be told at once. */
@@ -78,6 +94,31 @@ export class Bridge {
     this.callback = callback;
     this.timer?.touch();
     this.work.ring();
+  }
+
+  /** The peer has ended, and so this side does: what has last words to say may need some turns for them. */
+  holdEnd(): void {
+    const farewell = new Signal({ name: "last words" });
+    this.farewell = farewell;
+    let turns = 0;
+    const next = (): void => {
+      if (++turns < FAREWELL_TURNS && !this.over.signaled) setImmediate(next);
+      else farewell.notify();
+    };
+    setImmediate(next);
+  }
+
+  /** The end is said now. Gives what has to go out before. */
+  lastWords(): readonly LastWord[] {
+    this.ending = true;
+    return this.parting;
+  }
+
+  /** Takes bytes after the end of the duplex; false when the stream has been told of that already. */
+  lastWord(bytes: Uint8Array, callback: Callback | null): boolean {
+    if (this.ending || this.farewell === null || this.farewell.signaled) return false;
+    this.parting.push({ bytes, callback });
+    return true;
   }
 
   setTimeout(milliseconds: number): void {
@@ -150,7 +191,7 @@ export class Bridge {
     const { chunk } = this;
     const { writer } = this.ends!;
     this.writing = null;
-    if (chunk === null) return endOf(this.ends!);
+    if (chunk === null) return endOf(this);
     const operation = writer!.writeAll(chunk);
     this.writing = operation as { readonly sent?: number };
     return operation;
@@ -255,7 +296,13 @@ const writing = op(function* writing(bridge: Bridge) {
 });
 
 /** Says that nothing more comes. A peer that is gone has no need to be told. */
-const endOf = op(function* end({ reader, writer }: Ends) {
+const endOf = op(function* end(bridge: Bridge) {
+  const { reader, writer } = bridge.ends!;
+  if (bridge.farewell !== null) yield* bridge.farewell.wait();
+  for (const { bytes, callback } of bridge.lastWords()) {
+    yield* writer!.writeAll(bytes);
+    callback?.(null);
+  }
   if (writer?.end !== undefined) {
     try {
       yield* writer.end();

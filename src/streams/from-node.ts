@@ -270,8 +270,20 @@ class Writing extends Called {
     this.bytes = bytes;
   }
 
+  protected override begin(): boolean {
+    const { stream } = this.adapter as NodeStream;
+    if (stream.writableEnded && !stream.destroyed) {
+      throw new ClosedError("writeAll: the Node stream has been ended");
+    }
+    return super.begin();
+  }
+
   protected override request(stream: Writable): void {
     this.sent = this.bytes.length;
+    if (this.sent === 0) {
+      this.onDone();
+      return;
+    }
     // The caller may use its bytes again after a kill, and the stream still has them then.
     stream.write(Buffer.from(this.bytes), this.onDone);
   }

@@ -62,7 +62,7 @@ export class TaskDuplex extends Duplex {
     this.connecting = true;
     this.timeout = undefined;
     if (ends !== null) this.opened(ends);
-    if (!options.allowHalfOpen) this.on("end", refuseWrites);
+    if (!options.allowHalfOpen) this.on("end", hearLastWords);
   }
 
   /** @internal */
@@ -107,6 +107,17 @@ export class TaskDuplex extends Duplex {
 
   override _final(callback: Callback): void {
     this.bridge.write(null, callback);
+  }
+
+  /** @internal */
+  peerEnded(): void {
+    this.bridge.holdEnd();
+  }
+
+  /** @internal Writes what comes between the end of this side and the word that it has ended; false when that is out. */
+  lastWord(chunk: unknown, encoding: unknown, callback: Callback | undefined): boolean {
+    const bytes = typeof chunk === "string" ? Buffer.from(chunk, encodingOf(encoding)) : chunk;
+    return bytes instanceof Uint8Array && this.bridge.lastWord(bytes, callback ?? null);
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
@@ -265,6 +276,10 @@ function gather(chunks: readonly Chunk[]): Uint8Array {
   return bytes;
 }
 
+function encodingOf(encoding: unknown): BufferEncoding {
+  return typeof encoding === "string" ? (encoding as BufferEncoding) : "utf8";
+}
+
 function toNode(address: Address | null): NodeAddress {
   if (address === null || address.family === "unix") return NOWHERE;
   return {
@@ -274,19 +289,32 @@ function toNode(address: Address | null): NodeAddress {
   };
 }
 
-/** After the peer's end this side ends too: whoever writes later is told that the connection is over. */
-function refuseWrites(this: TaskDuplex): void {
-  this.write = writeAfterEnd as TaskDuplex["write"];
+/**
+ * The peer has ended, and Node ends this side too, at once. A TLS layer still has its last word to say, which over a
+ * net.Socket goes out below the stream: until the peer is told of the end, it is taken.
+ */
+function hearLastWords(this: TaskDuplex): void {
+  this.peerEnded();
+  this.write = function write(
+    this: TaskDuplex,
+    chunk: unknown,
+    encoding?: unknown,
+    callback?: unknown,
+  ): boolean {
+    if (!this.writableEnded) {
+      return Duplex.prototype.write.call(this, chunk, encoding as BufferEncoding, callback as Callback);
+    }
+    const told = (typeof encoding === "function" ? encoding : callback) as Callback | undefined;
+    if (this.destroyed || !this.lastWord(chunk, encoding, told)) refuse(this, told);
+    return false;
+  } as TaskDuplex["write"];
 }
 
-function writeAfterEnd(this: TaskDuplex, chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
-  if (!this.writableEnded)
-    return Duplex.prototype.write.call(this, chunk, encoding as BufferEncoding, callback as Callback);
+/** Whoever writes later is told that the connection is over. */
+function refuse(duplex: TaskDuplex, callback: Callback | undefined): void {
   const error = Object.assign(new Error("This socket has been ended by the other party"), { code: "EPIPE" });
-  const told = typeof encoding === "function" ? encoding : callback;
-  if (typeof told === "function") process.nextTick(told as Callback, error);
-  this.destroy(error);
-  return false;
+  if (typeof callback === "function") process.nextTick(callback, error);
+  duplex.destroy(error);
 }
 
 const settled = op(function* settled(duplex: TaskDuplex, closed: Signal) {

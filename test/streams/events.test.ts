@@ -182,12 +182,14 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     sees: "EPIPE",
     async run({ near, far }, note) {
       near.resume();
-      far.resume();
+      near.write(Buffer.alloc(1 << 24));
       far.end();
       await once(near, "end");
-      await new Promise((resolve) => process.nextTick(resolve));
+      await turns();
       near.write("too late", (error) => note(`write ${code(error)}`));
-      await closed(near, far);
+      await closed(near);
+      far.resume();
+      await closed(far);
     },
   },
   "a write after destroy": {

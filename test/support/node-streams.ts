@@ -38,7 +38,8 @@ export async function closed(...streams: Duplex[]): Promise<void> {
 
 const ended = new WeakSet<Duplex>();
 
-function watch(stream: Duplex): void {
+/** Must have been called for a stream that {@link closed} is to wait for. */
+export function watch(stream: Duplex): void {
   stream.once("close", () => ended.add(stream));
 }
 
