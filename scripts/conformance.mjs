@@ -41,8 +41,6 @@ const complete = "ABCDEFGHIJKLMP";
 /** What a case still lacks, although a test may prove the rest of it. */
 const missing = {
   C06: "a bare `finally` that throws over an error loses the first one: the language drops it. `defer`, `group` and kills keep both",
-  P20: "the fall-back to a portable driver: there is none yet; the error that names the cause is tested",
-  P21: "a second way to run an operation the kernel does not know: there is none yet; the error is tested",
 };
 
 const named = new Map();

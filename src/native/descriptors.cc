@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -107,15 +108,42 @@ napi_value validFd(napi_env env, napi_callback_info info) {
   return valid;
 }
 
-napi_value openPipe(napi_env env, napi_callback_info info) {
+napi_value socketNow(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  int64_t domain = 0;
+  int64_t type = 0;
+  if (!args.integer(0, "domain", 0, INT32_MAX, &domain) || !args.integer(1, "type", 0, INT32_MAX, &type)) return nullptr;
+  return result(env, socket(static_cast<int>(domain), static_cast<int>(type), 0));
+}
+
+napi_value bindNow(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  int fd = -1;
+  Bytes address = {};
+  if (!args.descriptor(0, &fd) || !args.bytes(1, "address", &address)) return nullptr;
+  sockaddr_storage copy = {};
+  if (address.length > sizeof copy) return integer(env, -EINVAL);
+  std::copy_n(address.data, address.length, reinterpret_cast<uint8_t*>(&copy));
+  return result(env, bind(fd, reinterpret_cast<sockaddr*>(&copy), static_cast<socklen_t>(address.length)));
+}
+
+napi_value listenNow(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  int fd = -1;
+  int64_t backlog = 0;
+  if (!args.descriptor(0, &fd) || !args.integer(1, "backlog", 0, INT32_MAX, &backlog)) return nullptr;
+  return result(env, listen(fd, static_cast<int>(backlog)));
+}
+
+napi_value pipeNow(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   Bytes out = {};
   if (!args.bytes(0, "out", &out)) return nullptr;
-  int ends[2];
-  if (out.length < sizeof ends) return integer(env, -EINVAL);
-  if (pipe2(ends, O_CLOEXEC) < 0) return result(env, -1);
-  std::copy_n(reinterpret_cast<const uint8_t*>(ends), sizeof ends, out.data);
-  return integer(env, 0);
+  int ends[2] = {};
+  if (out.length < sizeof ends) return integer(env, -EFAULT);
+  const int status = pipe2(ends, O_CLOEXEC);
+  if (status == 0) std::copy_n(reinterpret_cast<const uint8_t*>(ends), sizeof ends, out.data);
+  return result(env, status);
 }
 
 napi_value inotifyOpen(napi_env env, napi_callback_info info) {

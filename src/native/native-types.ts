@@ -171,8 +171,14 @@ export interface NativeBinding {
   closeFd(fd: number): number;
   /** Whether `fd` is open (fcntl(2), F_GETFD). */
   validFd(fd: number): boolean;
-  /** pipe2(2), close-on-exec: two numbers of 32 bits go to `out`, the end to read from first. @returns 0 or -errno. */
-  openPipe(out: ArrayBufferView): number;
+  /** socket(2). @param type With SOCK_CLOEXEC, if that is wanted. @returns A descriptor, or -errno. */
+  socketNow(domain: number, type: number): number;
+  /** bind(2). @param address A sockaddr. @returns 0 or -errno. */
+  bindNow(fd: number, address: ArrayBufferView): number;
+  /** listen(2). @returns 0 or -errno. */
+  listenNow(fd: number, backlog: number): number;
+  /** pipe2(2), close-on-exec. @param out Gets both numbers, 8 bytes. @returns 0 or -errno. */
+  pipeNow(out: ArrayBufferView): number;
   /** inotify_init1(2), close-on-exec and non-blocking. @returns A descriptor, or -errno. */
   inotifyOpen(): number;
   /** inotify_add_watch(2). @param path Without a NUL inside. @returns The number of the watch, or -errno. */

@@ -24,7 +24,6 @@ import {
   runProcess,
   spawnProcess,
 } from "../../src/io/index.ts";
-import { ALLOWED_OPCODES, OP_PIPE } from "../../src/native/layout.ts";
 import { timeout } from "../../src/time/index.ts";
 import { startChild } from "../support/children.ts";
 import {
@@ -429,20 +428,6 @@ describe("runProcess", () => {
     });
     expect(childPids()).toEqual([]);
   });
-});
-
-test("where rings have no pipes, the system makes them", async () => {
-  const opcodes = ALLOWED_OPCODES.filter((opcode) => opcode !== OP_PIPE);
-  await runIo(
-    function* () {
-      expect((yield* runProcess("cat", [], { input: "without" })).stdout.toString()).toBe("without");
-      const task = spawn(runProcess("sleep", ["100"]));
-      yield* until(() => childPids().length > 0);
-      yield* stop(task);
-    },
-    { ring: { opcodes } },
-  );
-  expect(childPids()).toEqual([]);
 });
 
 test("process.exit() does not leave programs behind", { timeout: 60_000 }, async () => {

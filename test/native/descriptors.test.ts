@@ -6,7 +6,7 @@ import * as k from "../../src/native/layout.ts";
 import { shared, TestRing } from "./support.ts";
 
 const { addressOf, socketName, setSocketOption, getSocketOption, closeFd, validFd } = loadBinding();
-const { openPipe, inotifyOpen, inotifyAdd, inotifyRemove } = loadBinding();
+const { inotifyOpen, inotifyAdd, inotifyRemove, socketNow, bindNow, listenNow, pipeNow } = loadBinding();
 const [EBADF, EBUSY, EINVAL, ENOPROTOOPT, ENOTSOCK, ENOTCONN] = [9, 16, 22, 92, 88, 107];
 
 function openSocket(family: number, type: number): number {
@@ -149,6 +149,38 @@ describe("closeFd and validFd", () => {
   });
 });
 
+describe("calls for kernels without the opcodes", () => {
+  const EAFNOSUPPORT = 97;
+  const EADDRINUSE = 98;
+  const EFAULT = 14;
+
+  it("make sockets and pipes, and say what the kernel refuses", () => {
+    const name = new Uint8Array(16);
+    name.set([k.AF_INET, 0, 0, 0, 127, 0, 0, 1]);
+    const stream = k.SOCK_STREAM | k.SOCK_CLOEXEC;
+    const fds = [socketNow(k.AF_INET, stream), socketNow(k.AF_INET, stream)];
+    const ends = new Int32Array(2);
+    try {
+      expect(bindNow(fds[0]!, name)).toBe(0);
+      expect(listenNow(fds[0]!, 5)).toBe(0);
+      const bound = new Uint8Array(16);
+      expect(socketName(fds[0]!, false, bound)).toBe(16);
+      expect(bindNow(fds[1]!, bound)).toBe(-EADDRINUSE);
+      expect(pipeNow(ends)).toBe(0);
+      expect(bindNow(ends[0]!, name)).toBe(-ENOTSOCK);
+      expect(listenNow(ends[0]!, 5)).toBe(-ENOTSOCK);
+    } finally {
+      for (const fd of [...fds, ...ends]) expect(closeFd(fd)).toBe(0);
+    }
+    expect(socketNow(0x7fff, stream)).toBe(-EAFNOSUPPORT);
+    expect(bindNow(fds[0]!, new Uint8Array(200))).toBe(-EINVAL);
+    expect(pipeNow(new Uint8Array(7))).toBe(-EFAULT);
+    expect(() => socketNow(-1, 1)).toThrow(RangeError);
+    expect(() => listenNow(0, 1.5)).toThrow(RangeError);
+    expect(() => bindNow(0, "127.0.0.1" as never)).toThrow(TypeError);
+  });
+});
+
 describe("inotify", () => {
   const ENOENT = 2;
   const ENAMETOOLONG = 36;
@@ -183,17 +215,5 @@ describe("inotify", () => {
     for (const mask of [-1, 2 ** 32, Number.NaN]) expect(() => inotifyAdd(0, path, mask)).toThrow(RangeError);
     expect(() => inotifyRemove(0, 2 ** 31)).toThrow(RangeError);
     expect(() => inotifyRemove("0" as never, 1)).toThrow(TypeError);
-  });
-});
-
-describe("openPipe", () => {
-  it("gives both ends, or says what is wrong with the room for them", () => {
-    const ends = new Int32Array(2);
-    expect(openPipe(ends)).toBe(0);
-    expect(ends.every((fd) => fd > 2 && validFd(fd))).toBe(true);
-    expect([...ends].map(closeFd)).toEqual([0, 0]);
-    expect(openPipe(new Uint8Array(7))).toBe(-EINVAL);
-    expect(openPipe(new Uint8Array(0))).toBe(-EINVAL);
-    expect(() => openPipe([0, 0] as never)).toThrow(TypeError);
   });
 });

@@ -31,6 +31,7 @@ import {
   setupNop,
   setupRecv,
   shutdown,
+  truncate,
   writeAll,
   writeFile,
 } from "../../src/io/index.ts";
@@ -415,15 +416,37 @@ test("H15, P15, B09 a kill before every step of a server and its clients leaves 
 test("P21 an operation that the kernel does not have is refused by name before anything is tried", () => {
   underSeeds(
     1,
-    { without: [abi.OP_PIPE] },
+    { without: [abi.OP_FTRUNCATE] },
     (runtime) =>
       function* () {
-        yield* nop();
+        const file = yield* open("/file", "w");
         const { submitted } = runtime.driver.statistics();
-        const error = yield* failureOf(openPipe);
+        const error = yield* failureOf(() => truncate(file, 1));
         expect(error).toBeInstanceOf(UnsupportedError);
-        expect(error.message).toMatch(/pipe.*6\.16/);
+        expect(error.message).toMatch(/truncate.*6\.9/);
         expect(runtime.driver.statistics().submitted).toBe(submitted);
+        yield* close(file);
+      },
+  );
+});
+
+test("P21 what the kernel cannot make in a ring is made by a plain call", () => {
+  underSeeds(
+    SEEDS,
+    { without: [abi.OP_PIPE, abi.OP_SOCKET, abi.OP_BIND, abi.OP_LISTEN] },
+    () =>
+      function* () {
+        const listener = yield* listen("127.0.0.1:0");
+        const client = spawn(connect(listener.localAddress!));
+        const server = yield* listener.accept();
+        const socket = yield* client.join();
+        yield* sendAll(socket, Buffer.from("hello"));
+        expect(yield* recv(server, Buffer.alloc(8))).toBeGreaterThan(0);
+        for (const each of [socket, server, listener]) yield* close(each);
+        const pipe = yield* openPipe();
+        yield* writeAll(pipe.writer, Buffer.from("x"));
+        expect(yield* read(pipe.reader, Buffer.alloc(8))).toBe(1);
+        pipe[Symbol.dispose]();
       },
   );
 });

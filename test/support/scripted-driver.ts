@@ -153,6 +153,10 @@ export class ScriptedDriver implements IoDriver {
 
   forget(): void {}
 
+  lacks(): boolean {
+    return false;
+  }
+
   supports(): boolean {
     return true;
   }
@@ -189,7 +193,19 @@ export class ScriptedDriver implements IoDriver {
 
   unregisterBuffers(): void {}
 
-  openPipe(): number {
+  socketNow(): number {
+    return -38;
+  }
+
+  bindNow(): number {
+    return -38;
+  }
+
+  listenNow(): number {
+    return -38;
+  }
+
+  pipeNow(): number {
     return -38;
   }
 

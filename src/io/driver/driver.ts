@@ -83,6 +83,8 @@ export interface IoDriver extends Driver {
   forget(handle: Handle): void;
   /** True when the kernel and the sandbox allow the opcode. */
   supports(opcode: number): boolean;
+  /** The kernel does not know the opcode. False for one that it knows and this ring was not allowed. */
+  lacks(opcode: number): boolean;
   /** Takes note of a descriptor that is ours to close: should the thread be ended, it is closed then. Idempotent. */
   own(fd: number): void;
   /** It is not, any more. */
@@ -101,8 +103,14 @@ export interface IoDriver extends Driver {
   /** The kernel takes no more from it. */
   unregisterBufferGroup(group: number): void;
   validDescriptor(fd: number): boolean;
-  /** Makes a pipe at once: both numbers go to `out`, the end to read from first. Returns 0 or -errno. */
-  openPipe(out: Uint8Array): number;
+  /**
+   * Calls that do not wait, for kernels that have no opcode for them: see {@link lacks}. Each returns what the
+   * operation would, or -errno.
+   */
+  socketNow(domain: number, type: number): number;
+  bindNow(fd: number, address: Uint8Array): number;
+  listenNow(fd: number, backlog: number): number;
+  pipeNow(out: Uint8Array): number;
   /** A descriptor of inotify(7), or -errno. */
   inotifyOpen(): number;
   /** Returns the number of the watch, or -errno. */

@@ -155,7 +155,9 @@ export class UringDriver implements IoDriver, Alarm {
   private readonly ring: NativeRing;
   /** Background operations are not held to the limit. */
   private readonly slab = new Slab<Handle>(INFLIGHT_MAX * 2);
+  /** What the kernel knows of the opcodes that were wanted. */
   private readonly supported: ReadonlySet<number>;
+  private readonly opcodes: readonly number[];
   /** One bit per descriptor number that is ours to close. */
   private readonly owned: Int32Array<SharedArrayBuffer>;
 
@@ -230,12 +232,13 @@ export class UringDriver implements IoDriver, Alarm {
     const binding = system?.binding ?? loadBinding();
     const ownedMax = system === undefined ? OWNED_MAX : OWNED_MAX_SIMULATED;
     this.owned = new Int32Array(new SharedArrayBuffer(ownedMax / 8));
+    this.opcodes = options?.opcodes ?? OPCODES;
     const ring =
       system?.ring ??
       openRing({
         sqEntries: options?.sqEntries ?? SQ_ENTRIES,
         cqEntries: options?.cqEntries ?? CQ_ENTRIES,
-        opcodes: options?.opcodes ?? OPCODES,
+        opcodes: this.opcodes,
         owned: this.owned,
       });
     this.binding = binding;
@@ -278,6 +281,10 @@ export class UringDriver implements IoDriver, Alarm {
 
   supports(opcode: number): boolean {
     return this.supported.has(opcode);
+  }
+
+  lacks(opcode: number): boolean {
+    return !this.supported.has(opcode) && this.opcodes.includes(opcode);
   }
 
   submit(
@@ -787,8 +794,20 @@ export class UringDriver implements IoDriver, Alarm {
     return this.binding.validFd(fd) && fd !== this.ring.fd && fd !== this.ring.eventfd;
   }
 
-  openPipe(out: Uint8Array): number {
-    return this.binding.openPipe(out);
+  socketNow(domain: number, type: number): number {
+    return this.binding.socketNow(domain, type);
+  }
+
+  bindNow(fd: number, address: Uint8Array): number {
+    return this.binding.bindNow(fd, address);
+  }
+
+  listenNow(fd: number, backlog: number): number {
+    return this.binding.listenNow(fd, backlog);
+  }
+
+  pipeNow(out: Uint8Array): number {
+    return this.binding.pipeNow(out);
   }
 
   inotifyOpen(): number {

@@ -1,11 +1,9 @@
 /** Large amounts from one descriptor to another, with never more than two buffers on the way. */
 import { UsageError } from "../../coordinator/errors.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
-import { OP_PIPE } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import { EINVAL, ENOENT, IoError } from "../errno.ts";
 import { Handle } from "../handle.ts";
-import { currentIo } from "../io.ts";
 import { allocate } from "../memory/memory.ts";
 import { sendAllAs } from "../socket/send.ts";
 import { read, setupRead } from "../stream/read.ts";
@@ -117,8 +115,8 @@ const PIPE_BYTES = 64 * 1024;
 
 /**
  * Sends a part of a file to a socket or a pipe, and gives how many bytes went out: fewer than asked for when
- * the file ends. They stay inside the kernel, spliced through a pipe, where it has pipes in rings (Linux
- * 6.16), and go through a buffer elsewhere. The receiver's pace is the pace of reading.
+ * the file ends. They stay inside the kernel, spliced through a pipe; those of a file that cannot be spliced go
+ * through a buffer. The receiver's pace is the pace of reading.
  *
  * Cut short after some bytes went out, the stream ends in the middle of something and is broken, as after
  * `sendAll`.
@@ -133,7 +131,6 @@ export const sendFile: (to: Descriptor, file: Descriptor, options?: SendFileOpti
     const sending = new Sending(to, file, from, length);
     if (to.exclusive) to.writer = sending;
     try {
-      if (!currentIo("sendFile()").driver.supports(OP_PIPE)) return yield* sendThroughBuffer(sending);
       const pipe = yield* openPipe();
       try {
         return yield* sendThroughPipe(sending, pipe);

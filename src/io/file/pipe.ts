@@ -4,13 +4,11 @@ import type { Operation } from "../../coordinator/operation.ts";
 import { DONE } from "../../handle/handle.ts";
 import { O_CLOEXEC, OP_PIPE } from "../../native/layout.ts";
 import { closeOrphan } from "../descriptor/descriptor.ts";
-import { IoError } from "../errno.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { allocate } from "../memory/memory.ts";
 import { File } from "./file.ts";
-import { requireOpcode } from "./require.ts";
 
 /** Both ends of a pipe; `using pipe = yield* openPipe()` closes both. */
 export class Pipe {
@@ -29,7 +27,9 @@ export class Pipe {
   }
 }
 
-/** Queues the making of a pipe; {@link pipeOf} takes it over. @see {@link openPipe} to wait. pipe2(2). */
+/** Queues the making of a pipe; {@link pipeOf} takes it over. @see {@link openPipe} to wait. pipe2(2); before
+ * Linux 6.16 the plain call, at once.
+ */
 export function setupPipe(handle: Handle, options?: IoOptions): void {
   pipeOperation(options).setUp(handle);
 }
@@ -56,18 +56,10 @@ export function pipeOf(handle: Handle): Pipe {
 /**
  * Makes a pipe. One that is made after the task was killed is closed. Child processes do not inherit it.
  *
- * @throws {UnsupportedError} before Linux 6.16. @throws {IoError} `EMFILE`, `ENFILE`.
+ * @throws {IoError} `EMFILE`, `ENFILE`.
  */
 export function openPipe(options?: IoOptions): Operation<Pipe> {
   return pipeOperation(options);
-}
-
-/** @internal Likewise at once, with a plain system call: for kernels whose rings have none. @throws {IoError} */
-export function openPipeNow(io: Io): Pipe {
-  const numbers = new Uint8Array(NUMBERS_BYTES);
-  const result = io.driver.openPipe(numbers);
-  if (result < 0) throw new IoError(result, "pipe");
-  return take(io, numbers);
 }
 
 /** The two numbers the kernel writes. */
@@ -80,7 +72,10 @@ function pipeOperation(options: IoOptions | undefined): IoOperation<Pipe> {
 const PIPE: Kind<Pipe> = new Kind({
   syscall: "pipe",
   setup(io, handle, operation) {
-    requireOpcode(io, OP_PIPE, "pipe", "6.16");
+    if (io.driver.lacks(OP_PIPE)) {
+      handle.bytes = operation.bytes;
+      return io.driver.pipeNow(operation.bytes!);
+    }
     const address = handle.pin(operation.bytes!, false);
     io.driver.submit(handle, OP_PIPE, 0, address, 0, 0, O_CLOEXEC, 0, 0);
     return QUEUED;

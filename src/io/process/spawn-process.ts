@@ -2,9 +2,8 @@
 import { type Operation, op } from "../../coordinator/operation.ts";
 import { type SpawnOptions, spawn } from "../../coordinator/task/spawn.ts";
 import type { Task } from "../../coordinator/task/task.ts";
-import { OP_PIPE } from "../../native/layout.ts";
-import { openPipe, openPipeNow, type Pipe } from "../file/pipe.ts";
-import { currentIo, type Io } from "../io.ts";
+import { openPipe, type Pipe } from "../file/pipe.ts";
+import { currentIo } from "../io.ts";
 import { Plan, type ProcessOptions } from "./plan.ts";
 import { life, Process } from "./process.ts";
 
@@ -38,11 +37,10 @@ export const start: (spawnTask: Spawn, plan: Plan) => Operation<Process> = op(fu
   let [stdin, stdout, stderr]: (Pipe | null)[] = [null, null, null];
   let made: Process | null = null;
   try {
-    const io = currentIo("spawnProcess()");
-    if (streams.stdin === "pipe") stdin = yield* newPipe(io);
-    if (streams.stdout === "pipe") stdout = yield* newPipe(io);
-    if (streams.stderr === "pipe") stderr = yield* newPipe(io);
-    plan.connect(io, {
+    if (streams.stdin === "pipe") stdin = yield* openPipe();
+    if (streams.stdout === "pipe") stdout = yield* openPipe();
+    if (streams.stderr === "pipe") stderr = yield* openPipe();
+    plan.connect(currentIo("spawnProcess()"), {
       stdin: stdin?.reader ?? null,
       stdout: stdout?.writer ?? null,
       stderr: stderr?.writer ?? null,
@@ -69,9 +67,4 @@ export const start: (spawnTask: Spawn, plan: Plan) => Operation<Process> = op(fu
       stderr?.reader[Symbol.dispose]();
     }
   }
-});
-
-/** Rings have pipes since Linux 6.16. */
-const newPipe = op(function* newPipe(io: Io) {
-  return io.driver.supports(OP_PIPE) ? yield* openPipe() : openPipeNow(io);
 });

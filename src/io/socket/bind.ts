@@ -9,7 +9,7 @@ import { type Address, type AddressLike, addressDetails, encodeAddress, parseAdd
 /** Bytes of a sockaddr of any family. */
 export const SOCKADDR_ROOM = 128;
 
-/** Queues a bind. @see {@link bind} to wait. bind(2), since Linux 6.11 in a ring. */
+/** Queues a bind. @see {@link bind} to wait. bind(2); before Linux 6.11 the plain call, at once. */
 export function setupBind(
   handle: Handle,
   socket: Descriptor,
@@ -32,9 +32,17 @@ const BIND: Kind<void> = new Kind<void>({
   syscall: "bind",
   direct: true,
   setup(io, handle, operation) {
+    const descriptor = operation.descriptor!;
+    const { number } = descriptor;
+    const address = operation.argument as Address;
+    if (io.driver.lacks(OP_BIND)) {
+      descriptor.checkOrdinary("bind");
+      const bytes = new Uint8Array(SOCKADDR_ROOM);
+      return io.driver.bindNow(number, bytes.subarray(0, encodeAddress(address, bytes)));
+    }
     const block = handle.argument(SOCKADDR_ROOM);
-    const length = encodeAddress(operation.argument as Address, block.bytes);
-    io.driver.submit(handle, OP_BIND, operation.descriptor!.number, block.address, 0, length, 0, 0, 0);
+    const length = encodeAddress(address, block.bytes);
+    io.driver.submit(handle, OP_BIND, number, block.address, 0, length, 0, 0, 0);
     return QUEUED;
   },
   convert(_result, operation) {

@@ -9,7 +9,7 @@ import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 /** Connections the system completes before they are accepted; it has a limit of its own, net.core.somaxconn. */
 export const BACKLOG_DEFAULT = 511;
 
-/** Queues a listen. @see {@link listenSocket} to wait. listen(2), since Linux 6.11 in a ring. */
+/** Queues a listen. @see {@link listenSocket} to wait. listen(2); before Linux 6.11 the plain call, at once. */
 export function setupListen(
   handle: Handle,
   socket: Descriptor,
@@ -37,7 +37,13 @@ const LISTEN: Kind<void> = new Kind<void>({
   syscall: "listen",
   direct: true,
   setup(io, handle, operation) {
-    io.driver.submit(handle, OP_LISTEN, operation.descriptor!.number, 0, operation.number, 0, 0, 0, 0);
+    const descriptor = operation.descriptor!;
+    const { number } = descriptor;
+    if (io.driver.lacks(OP_LISTEN)) {
+      descriptor.checkOrdinary("listen");
+      return io.driver.listenNow(number, operation.number);
+    }
+    io.driver.submit(handle, OP_LISTEN, number, 0, operation.number, 0, 0, 0, 0);
     return QUEUED;
   },
   convert() {},

@@ -141,25 +141,36 @@ const listen: Operation = (_kernel, { file, length }) =>
 const shutdown: Operation = (_kernel, { file, length }) =>
   file instanceof SimulatedSocket ? file.shutdown(length) : -ENOTSOCK;
 
-const socket: Operation = (kernel, request) => {
-  const { fd, offset } = request;
+const socket: Operation = (kernel, request) =>
+  openSocket(kernel, request.fd, request.offset, tableFor(kernel, request));
+
+/** socket(2). */
+export function openSocket(
+  kernel: SimulatedKernel,
+  domain: number,
+  type: number,
+  descriptors: DescriptorTable = kernel.descriptors,
+): number {
   const { network } = kernel;
-  const descriptors = tableFor(kernel, request);
-  if (fd !== abi.AF_INET && fd !== abi.AF_INET6 && fd !== abi.AF_UNIX) return -EINVAL;
-  const stream = (offset & 0xf) === abi.SOCK_STREAM;
-  return descriptors.open(stream ? new StreamSocket(network, fd) : new DatagramSocket(network, fd));
-};
+  if (domain !== abi.AF_INET && domain !== abi.AF_INET6 && domain !== abi.AF_UNIX) return -EINVAL;
+  const stream = (type & 0xf) === abi.SOCK_STREAM;
+  return descriptors.open(stream ? new StreamSocket(network, domain) : new DatagramSocket(network, domain));
+}
 
 const pipe: Operation = (kernel, { address }) => {
   const into = kernel.memory.at(address, 8);
-  if (into === null) return -EFAULT;
+  return into === null ? -EFAULT : openPipe(kernel, into);
+};
+
+/** pipe2(2): puts both numbers into the first 8 bytes of `into`. */
+export function openPipe(kernel: SimulatedKernel, into: Uint8Array): number {
   if (!kernel.descriptors.hasRoom(2)) return -EMFILE;
   const reader = new PipeReader(new ByteQueue(kernel.bufferBytes));
   const view = new DataView(into.buffer, into.byteOffset, 8);
   view.setInt32(0, kernel.descriptors.open(reader), true);
   view.setInt32(4, kernel.descriptors.open(new PipeWriter(reader)), true);
   return 0;
-};
+}
 
 const close: Operation = (kernel, { fd, extra }) => {
   const file = extra === 0 ? kernel.descriptors.close(fd) : kernel.direct.close(extra - 1);

@@ -2,17 +2,19 @@
 
 import type { UringSystem } from "../../io/driver/uring-driver.ts";
 import { EAGAIN, EBADF, EBUSY, EINTR, EINVAL, ENFILE, ENOMEM } from "../../io/errno.ts";
-import { encodeAddress } from "../../io/socket/address.ts";
+import { decodeAddress, encodeAddress } from "../../io/socket/address.ts";
 import * as abi from "../../native/layout.ts";
 import type { SharedView } from "../../native/native-types.ts";
 import { DescriptorTable } from "./descriptor-table.ts";
 import type { SimulatedKernel } from "./kernel.ts";
 import { MemoryRing } from "./memory-ring.ts";
 import { BufferGroup } from "./messages.ts";
+import { openPipe, openSocket } from "./operations.ts";
 import { Request } from "./request.ts";
 import { SimulatedSocket, StreamSocket } from "./sockets.ts";
 
 const ENOSYS = 38;
+const ENOTSOCK = 88;
 const EOPNOTSUPP = 95;
 /** Failures of the system call in a row; it works at last. */
 const FAILURES_MAX = 5;
@@ -118,7 +120,16 @@ export function simulatedCalls(kernel: SimulatedKernel): UringSystem["binding"] 
       return 0;
     },
     validFd: (fd) => kernel.descriptors.get(fd) !== null,
-    openPipe: () => -ENOSYS,
+    socketNow: (domain, type) => openSocket(kernel, domain, type),
+    bindNow(fd, bytes) {
+      const address = decodeAddress(bytes as Uint8Array, bytes.byteLength);
+      return address === null ? -EINVAL : (socketOf(fd)?.bind(address) ?? -ENOTSOCK);
+    },
+    listenNow(fd, backlog) {
+      const socket = socketOf(fd);
+      return socket instanceof StreamSocket ? socket.listen(backlog) : -EOPNOTSUPP;
+    },
+    pipeNow: (out) => openPipe(kernel, out as Uint8Array),
     // Changes to simulated files are not told of.
     inotifyOpen: () => -ENOSYS,
     inotifyAdd: () => -ENOSYS,
