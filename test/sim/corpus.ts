@@ -9,6 +9,8 @@ export const CORPUS: readonly number[] = [
   1324,
   // A completion that came twice was taken for that of a cancel on its way, and its buffer for new bytes.
   27279,
+  // The close of a direct descriptor was written over another submission when the queue was full.
+  1163, 28316,
   // Kills of branches, and versions that a kill leaves in doubt: mistakes of the programs themselves.
   10, 40, 907,
 ];

@@ -1,7 +1,7 @@
 /** Bugs that a simulation has found, each as the shortest program that shows it. */
 import { expect, test } from "vitest";
-import { DeadlineError } from "../../src/coordinator/index.ts";
-import { accept, close, connect, IoError, listen, recv, send } from "../../src/io/index.ts";
+import { DeadlineError, spawn } from "../../src/coordinator/index.ts";
+import { accept, close, connect, IoError, listen, open, recv, send } from "../../src/io/index.ts";
 import { OP_RECV } from "../../src/native/layout.ts";
 import { runSimulated, type SimulatedOptions } from "../../src/testing/index.ts";
 import { failureOf, runIo, tcpPair } from "../support/io.ts";
@@ -52,4 +52,17 @@ test("S07 control: the caller's own time limit still is", () => {
     );
     for (const each of [near, listener]) yield* close(each);
   });
+});
+
+test("P05, R11 direct descriptors are closed while the submission queue is full", () => {
+  runSimulated(
+    function* () {
+      const files = [];
+      for (let i = 0; i < 6; i++) files.push(yield* open(`/file-${i}`, "w", { direct: true }));
+      // The one that found no room was written over another one that had.
+      const closers = files.map((file) => spawn(close(file)));
+      for (const closer of closers) yield* closer.join();
+    },
+    { sqEntries: 2, cqEntries: 4 },
+  );
 });

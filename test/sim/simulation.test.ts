@@ -77,7 +77,9 @@ describe("the simulation itself", () => {
       found = error;
     }
     expect(found).toBeInstanceOf(SeedError);
-    const { seed } = found as SeedError;
+    const { seed, cause } = found as SeedError;
+    // Stacks are only made for a seed that fails.
+    expect((cause as Error).stack).toMatch(/\n {4}at /);
     expect(() => runSimulation(1, careless, { only: seed })).toThrow(/seed \d+: broken invariant: \d+ bytes/);
   });
 

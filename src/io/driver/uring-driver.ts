@@ -346,7 +346,9 @@ export class UringDriver implements IoDriver, Alarm {
     const place = fd - DIRECT;
     const { index, generation, bufferIndex } = handle;
     if (opcode === abi.OP_CLOSE) {
-      this.write(this.into, this.slot(), opcode, 0, 0, 0, 0, 0, index, generation, 0, place + 1);
+      // The place comes first: whether there is room for it decides where it lies.
+      const at = this.slot();
+      this.write(this.into, at, opcode, 0, 0, 0, 0, 0, index, generation, 0, place + 1);
       return;
     }
     const cancels = opcode === abi.OP_ASYNC_CANCEL;
