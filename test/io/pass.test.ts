@@ -102,6 +102,7 @@ describe("what is passed", () => {
     await runIo(function* () {
       const { near, far } = yield* unixPair();
       using file = yield* fileOf("many");
+      const before = openDescriptors();
       for (const make of [Buffer.alloc, allocate]) {
         const sending = make(100);
         sending.fill(7);
@@ -110,6 +111,8 @@ describe("what is passed", () => {
         using received = yield* receiveDescriptors(far, into);
         expect([received.count, received.remaining, into[99], into[100]]).toEqual([100, count, 7, 0]);
       }
+      for (let i = 0; i < 4; i++) yield* submitted();
+      expect(openDescriptors()).toEqual(before);
     });
   });
 
@@ -209,6 +212,24 @@ describe("nothing leaks", () => {
       });
     },
   );
+
+  test.each([0, 1, 2, 3])("killed before it knows that they have come (%i turns)", async (turns) => {
+    await runIo(function* () {
+      const { near, far } = yield* unixPair();
+      using file = yield* fileOf("file");
+      const waiting = spawn(receiveDescriptors(far, Buffer.alloc(8)));
+      yield* submitted();
+      const sending = new Handle();
+      setupSendDescriptors(sending, near, bytes("ab"), [file, file, file]);
+      for (let i = 0; i < turns; i++) yield* submitted();
+      waiting.kill("at the worst moment");
+      yield* waiting.settled();
+      expect(yield* sending.settled()).toBe(2);
+      if (waiting.exit!.status === "done") return waiting.result[Symbol.dispose]();
+      using received = yield* receiveDescriptors(far, Buffer.alloc(8));
+      expect([received.count, received.remaining]).toEqual([2, 3]);
+    });
+  });
 
   test("kept ones are closed by a plain read of the byte they came with, and by a close", async () => {
     await runIo(function* () {

@@ -10,6 +10,7 @@ import {
   StuckError,
   self,
   spawn,
+  UnsupportedError,
   UsageError,
 } from "../../src/coordinator/index.ts";
 import {
@@ -31,12 +32,14 @@ import {
   failureOf,
   freshPath,
   nodeTurn,
+  openDescriptors,
   runIo,
   stop,
   submitted,
   thrownBy,
   until,
 } from "../support/io.ts";
+import { underSeeds } from "../support/simulated.ts";
 
 /** Children of this process, zombies too. */
 function childPids(): number[] {
@@ -328,11 +331,33 @@ describe("killed at every point", () => {
 
   test.each(Array.from({ length: 24 }, (_, i) => i))("after %i turns", async (turns) => {
     await runIo(function* () {
+      yield* submitted();
+      const before = openDescriptors();
       const task = spawn(owner());
       for (let i = 0; i < turns; i++) yield* turns % 2 === 0 ? submitted() : nodeTurn();
       yield* stop(task);
+      expect(childPids()).toEqual([]);
+      yield* until(() => openDescriptors().length <= before.length);
+      expect(openDescriptors()).toEqual(before);
     });
-    expect(childPids()).toEqual([]);
+  });
+
+  test.each([0, 1, 2])("without a using: its streams are closed with it (%i)", async (turns) => {
+    await runIo(function* () {
+      yield* submitted();
+      const before = openDescriptors();
+      let child: Process | null = null;
+      const task = spawn(function* () {
+        child = yield* spawnProcess("cat");
+        yield* child.wait();
+      });
+      yield* until(() => child !== null);
+      for (let i = 0; i < turns; i++) yield* submitted();
+      yield* stop(task);
+      yield* submitted();
+      yield* submitted();
+      expect(openDescriptors()).toEqual(before);
+    });
   });
 
   test.each(Array.from({ length: 12 }, (_, i) => i))("a run, after %i turns", async (turns) => {
@@ -428,6 +453,20 @@ describe("runProcess", () => {
     });
     expect(childPids()).toEqual([]);
   });
+});
+
+test("a simulation starts none", () => {
+  underSeeds(
+    1,
+    {},
+    () =>
+      function* () {
+        for (const call of [() => spawnProcess("true"), () => runProcess("true")]) {
+          expectError(yield* failureOf(call), UnsupportedError, "COOP_UNSUPPORTED", /simulation/);
+        }
+      },
+  );
+  expect(childPids()).toEqual([]);
 });
 
 test("process.exit() does not leave programs behind", { timeout: 60_000 }, async () => {

@@ -181,6 +181,17 @@ describe("adding and removing", () => {
     });
   });
 
+  test.each([1, 3])("the last one is removed, and %i events are still to come", async (count) => {
+    await runIo(function* () {
+      const path = freshDirectory();
+      using watcher = yield* watch(path, { changes: ["create"] });
+      for (let i = 0; i < count; i++) writeFileSync(join(path, `${i}`), "");
+      watcher.remove(path);
+      expect((yield* take(watcher, 9)).map(({ name }) => name)).toEqual(["0", "1", "2"].slice(0, count));
+      expect(yield* watcher.next()).toBe(null);
+    });
+  });
+
   test("the last one is removed while a task waits", async () => {
     await runIo(function* () {
       const path = freshDirectory();

@@ -63,6 +63,7 @@ const NOTHING: Submission = {
 
 export class ScriptedDriver implements IoDriver {
   readonly name = "scripted";
+  readonly simulated = true;
   limit = 1000;
   /** Chains are for kernels. */
   readonly chainMax = 0;

@@ -29,6 +29,8 @@ export interface DriverStatistics {
 
 export interface IoDriver extends Driver {
   readonly name: string;
+  /** Its descriptors are none of this process: no system call may be given one. */
+  readonly simulated: boolean;
   readonly memory: Memory;
   /** Operations in flight at once; above it every setup is refused. */
   readonly limit: number;

@@ -145,6 +145,7 @@ export interface UringSystem {
 
 export class UringDriver implements IoDriver, Alarm {
   readonly name = "io_uring";
+  readonly simulated: boolean;
   readonly memory: Memory;
   readonly limit: number = INFLIGHT_MAX;
   readonly chainMax: number;
@@ -241,6 +242,7 @@ export class UringDriver implements IoDriver, Alarm {
         opcodes: this.opcodes,
         owned: this.owned,
       });
+    this.simulated = system !== undefined;
     this.binding = binding;
     this.ring = ring;
     this.supported = new Set(ring.opcodes);

@@ -1,4 +1,5 @@
 /** Starting a program. */
+import { UnsupportedError } from "../../coordinator/errors.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
 import { type SpawnOptions, spawn } from "../../coordinator/task/spawn.ts";
 import type { Task } from "../../coordinator/task/task.ts";
@@ -37,10 +38,16 @@ export const start: (spawnTask: Spawn, plan: Plan) => Operation<Process> = op(fu
   let [stdin, stdout, stderr]: (Pipe | null)[] = [null, null, null];
   let made: Process | null = null;
   try {
+    const io = currentIo("spawnProcess()");
+    if (io.driver.simulated) {
+      throw new UnsupportedError(
+        "a simulation starts no programs: their descriptors are none of the system's",
+      );
+    }
     if (streams.stdin === "pipe") stdin = yield* openPipe();
     if (streams.stdout === "pipe") stdout = yield* openPipe();
     if (streams.stderr === "pipe") stderr = yield* openPipe();
-    plan.connect(currentIo("spawnProcess()"), {
+    plan.connect(io, {
       stdin: stdin?.reader ?? null,
       stdout: stdout?.writer ?? null,
       stderr: stderr?.writer ?? null,
