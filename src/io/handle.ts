@@ -86,7 +86,7 @@ export class Handle extends BaseHandle {
   /** @internal The caller's bytes: held until the last completion. */
   bytes: Bytes | null = null;
   /** Our bytes, where the caller's cannot be handed to the kernel, or for a path or an address. */
-  /** @internal */ room: Block | null = null;
+  #room: Block | null = null;
   /** Descriptors it works on beside `descriptor`: where bytes come from, or what is passed on. */
   private sources: Descriptor[] | null = null;
   /** @internal Several of the caller's byte arrays, for the operations that take them. */
@@ -209,10 +209,15 @@ export class Handle extends BaseHandle {
     return this.parts ?? [this.bytes!];
   }
 
+  /** @internal The block that {@link argument} has given for this operation. */
+  argumentBlock(): Block {
+    return this.#room!;
+  }
+
   /** @internal A block of our own, for an argument the kernel reads or writes. */
   argument(size: number): Block {
     const block = this.io!.driver.memory.take(size);
-    this.room = block;
+    this.#room = block;
     this.special |= BLOCK;
     return block;
   }
@@ -291,8 +296,8 @@ export class Handle extends BaseHandle {
 
   /** @internal Its setup has thrown after {@link prepare}: nothing was queued. */
   unprepare(): void {
-    if (this.room !== null) this.io!.driver.memory.give(this.room);
-    this.room = null;
+    if (this.#room !== null) this.io!.driver.memory.give(this.#room);
+    this.#room = null;
     if (this.sources !== null) this.leaveSources();
     this.special = 0;
     this.bytes = null;
@@ -539,8 +544,8 @@ export class Handle extends BaseHandle {
     if ((special & TIMED_OUT) !== 0 && outcome === -ECANCELED) outcome = -ETIMEDOUT;
     if ((special & MAKES_DIRECT) !== 0 && outcome >= 0) outcome += DIRECT;
     if ((special & BLOCK) !== 0) {
-      const block = this.room!;
-      this.room = null;
+      const block = this.#room!;
+      this.#room = null;
       if ((special & COPY_OUT) !== 0 && outcome > 0) outcome = this.copy(block, outcome);
       this.io!.driver.memory.give(block);
     }

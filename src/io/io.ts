@@ -32,7 +32,7 @@ export class Io {
   /** Idle handles, linked through themselves. */
   private free: Handle | null = null;
   private freeCount = 0;
-  private fixedArena: SharedArrayBuffer | null = null;
+  #fixedArena: SharedArrayBuffer | null = null;
   private fixedStart = 0;
   private fixedSize = 1;
   private fixedCount = 0;
@@ -86,8 +86,8 @@ export class Io {
 
   /** @internal Registers a pool's memory. One pool can be; it is the first that asks and is allowed to. */
   registerPool(arena: Uint8Array<SharedArrayBuffer>, count: number, size: number): boolean {
-    if (this.fixedArena !== null || this.driver.registerBuffers(arena, count, size) < 0) return false;
-    this.fixedArena = arena.buffer;
+    if (this.#fixedArena !== null || this.driver.registerBuffers(arena, count, size) < 0) return false;
+    this.#fixedArena = arena.buffer;
     this.fixedStart = arena.byteOffset;
     this.fixedSize = size;
     this.fixedCount = count;
@@ -96,7 +96,7 @@ export class Io {
 
   /** @internal Number of the registered buffer that `bytes` lie in, or -1. */
   fixedBuffer(bytes: Uint8Array): number {
-    if (this.fixedArena === null || bytes.buffer !== this.fixedArena) return -1;
+    if (this.#fixedArena === null || bytes.buffer !== this.#fixedArena) return -1;
     const start = bytes.byteOffset - this.fixedStart;
     const first = Math.floor(start / this.fixedSize);
     const last = Math.floor((start + bytes.byteLength - 1) / this.fixedSize);

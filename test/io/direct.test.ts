@@ -66,7 +66,7 @@ const DIRECT = { direct: true } as const;
 
 /** What the kernel has in the ring's table: a line for each place that is taken. */
 function table(): string[] {
-  const { ring } = self().cooperator.driver as unknown as { ring: { fd: number } };
+  const ring = self().cooperator.driver as unknown as { fd: number };
   const lines = readFileSync(`/proc/self/fdinfo/${ring.fd}`, "utf8").split("\n");
   const from = lines.findIndex((line) => line.startsWith("UserFiles:"));
   const to = lines.findIndex((line) => line.startsWith("UserBufs:"));

@@ -153,18 +153,21 @@ export class UringDriver implements IoDriver, Alarm {
   onAlarm: (() => void) | null = null;
   onQueued: (() => void) | null = null;
   private readonly binding: UringSystem["binding"];
-  private readonly ring: NativeRing;
+  readonly #ring: NativeRing;
   /** Background operations are not held to the limit. */
   private readonly slab = new Slab<Handle>(INFLIGHT_MAX * 2);
   /** What the kernel knows of the opcodes that were wanted. */
   private readonly supported: ReadonlySet<number>;
   private readonly opcodes: readonly number[];
   /** One bit per descriptor number that is ours to close. */
-  private readonly owned: Int32Array<SharedArrayBuffer>;
+  readonly #owned: Int32Array<SharedArrayBuffer>;
 
-  /** Rings as 32-bit words, and where in them the fields are. */
-  private readonly words: Int32Array;
-  private readonly sqes: Int32Array;
+  /**
+   * Rings as 32-bit words, and where in them the fields are. They, and all else that the kernel acts on, are private to
+   * the engine: no property of anything leads here.
+   */
+  readonly #words: Int32Array;
+  readonly #sqes: Int32Array;
   private readonly sqMask: number;
   private readonly sqEntries: number;
   private readonly cqMask: number;
@@ -181,21 +184,21 @@ export class UringDriver implements IoDriver, Alarm {
   /** SQEs written and not taken yet. */
   private queued = 0;
   /** Where the next SQE goes: the ring, or behind those that wait for room in it. */
-  private into: Int32Array;
+  #into: Int32Array;
   /** SQEs that found no room, in order: 16 words each, from `stagedHead`. */
-  private staged: Int32Array = new Int32Array(0);
+  #staged: Int32Array = new Int32Array(0);
   private stagedHead = 0;
   /** SQEs of the chain that is being set up, how many, and where other SQEs go. */
-  private readonly links: Int32Array;
+  readonly #links: Int32Array;
   private linkCount = 0;
   /** For each place of the ring, the last tail at which it was given to one of a chain that is not the first. */
   private readonly followers: Int32Array;
-  private intoBefore: Int32Array;
+  #intoBefore: Int32Array;
   /** Where the last SQE was written. */
-  private lastInto: Int32Array;
+  #lastInto: Int32Array;
   private lastAt = 0;
   /** Null without a limit on file operations. */
-  private readonly gate: FileGate | null;
+  readonly #gate: FileGate | null;
   /** Operations that were cancelled before they left the gate: done in the next turn. */
   private dropped: Handle[] = [];
   /** Done in this turn, but not of the usual urgency: they become ready before or after the others. */
@@ -213,7 +216,7 @@ export class UringDriver implements IoDriver, Alarm {
   private retryCount = 0;
   private closed = false;
 
-  private readonly alarmTimes: Int32Array;
+  readonly #alarmTimes: Int32Array;
   private readonly alarmAddress: number;
   /** Alarms submitted whose completion is due; at most one is armed, the others are being replaced. */
   private alarmSlot = 0;
@@ -229,10 +232,10 @@ export class UringDriver implements IoDriver, Alarm {
   constructor(options?: UringOptions, system?: UringSystem) {
     // What is wrong is said before a ring is open.
     this.wanted = tableSizeOf(options?.directDescriptors);
-    this.gate = gateOf(options?.fileOperationsMax);
+    this.#gate = gateOf(options?.fileOperationsMax);
     const binding = system?.binding ?? loadBinding();
     const ownedMax = system === undefined ? OWNED_MAX : OWNED_MAX_SIMULATED;
-    this.owned = new Int32Array(new SharedArrayBuffer(ownedMax / 8));
+    this.#owned = new Int32Array(new SharedArrayBuffer(ownedMax / 8));
     this.opcodes = options?.opcodes ?? OPCODES;
     const ring =
       system?.ring ??
@@ -240,21 +243,21 @@ export class UringDriver implements IoDriver, Alarm {
         sqEntries: options?.sqEntries ?? SQ_ENTRIES,
         cqEntries: options?.cqEntries ?? CQ_ENTRIES,
         opcodes: this.opcodes,
-        owned: this.owned,
+        owned: this.#owned,
       });
     this.simulated = system !== undefined;
     this.binding = binding;
-    this.ring = ring;
+    this.#ring = ring;
     this.supported = new Set(ring.opcodes);
     this.memory = new Memory((view) => binding.addressOf(view));
     this.memory.checks = options?.checkBuffers === true;
-    this.words = new Int32Array(ring.ringMemory);
-    this.sqes = new Int32Array(ring.sqeMemory);
-    this.into = this.sqes;
-    this.lastInto = this.sqes;
-    this.intoBefore = this.sqes;
+    this.#words = new Int32Array(ring.ringMemory);
+    this.#sqes = new Int32Array(ring.sqeMemory);
+    this.#into = this.#sqes;
+    this.#lastInto = this.#sqes;
+    this.#intoBefore = this.#sqes;
     this.chainMax = Math.min(CHAIN_MAX, ring.sqEntries);
-    this.links = new Int32Array(this.chainMax * abi.SQE_WORDS);
+    this.#links = new Int32Array(this.chainMax * abi.SQE_WORDS);
     this.followers = new Int32Array(ring.sqEntries).fill(-1);
     this.sqEntries = ring.sqEntries;
     this.sqMask = ring.sqEntries - 1;
@@ -265,12 +268,17 @@ export class UringDriver implements IoDriver, Alarm {
     this.cqTailAt = ring.cqTailOffset >> 2;
     this.cqFlagsAt = ring.cqFlagsOffset >> 2;
     this.cqesAt = ring.cqesOffset >> 2;
-    this.sqTail = this.words[this.sqTailAt]!;
-    this.cqHead = this.words[this.cqHeadAt]!;
+    this.sqTail = this.#words[this.sqTailAt]!;
+    this.cqHead = this.#words[this.cqHeadAt]!;
     const times = new SharedArrayBuffer(ALARM_SLOTS * abi.TIMESPEC_SIZE);
-    this.alarmTimes = new Int32Array(times);
+    this.#alarmTimes = new Int32Array(times);
     this.alarmAddress = binding.addressOf(new Uint8Array(times));
     this.clockOffset = measureClockOffset();
+  }
+
+  /** @internal The ring's own descriptor. */
+  get fd(): number {
+    return this.#ring.fd;
   }
 
   get inflight(): number {
@@ -313,12 +321,12 @@ export class UringDriver implements IoDriver, Alarm {
       return;
     }
     // One operation of a chain is with the kernel's workers at a time, and they have to stay together.
-    const held = this.gate === null || this.into === this.links ? null : this.gate.hold(handle, opcode);
+    const held = this.#gate === null || this.#into === this.#links ? null : this.#gate.hold(handle, opcode);
     // A cancel of all on a descriptor: the kernel does not know of those that wait here.
-    if (this.gate !== null && opcode === abi.OP_ASYNC_CANCEL) this.dropped.push(...this.gate.dropAll(fd));
+    if (this.#gate !== null && opcode === abi.OP_ASYNC_CANCEL) this.dropped.push(...this.#gate.dropAll(fd));
     const at = held === null ? this.slot() : 0;
     this.write(
-      held ?? this.into,
+      held ?? this.#into,
       at,
       opcode | (ioprio << abi.SQE_IOPRIO_SHIFT),
       fd,
@@ -350,16 +358,16 @@ export class UringDriver implements IoDriver, Alarm {
     if (opcode === abi.OP_CLOSE) {
       // The place comes first: whether there is room for it decides where it lies.
       const at = this.slot();
-      this.write(this.into, at, opcode, 0, 0, 0, 0, 0, index, generation, 0, place + 1);
+      this.write(this.#into, at, opcode, 0, 0, 0, 0, 0, index, generation, 0, place + 1);
       return;
     }
     const cancels = opcode === abi.OP_ASYNC_CANCEL;
-    if (cancels && this.gate !== null) this.dropped.push(...this.gate.dropAll(fd));
-    const held = this.gate === null || this.into === this.links ? null : this.gate.hold(handle, opcode);
+    if (cancels && this.#gate !== null) this.dropped.push(...this.#gate.dropAll(fd));
+    const held = this.#gate === null || this.#into === this.#links ? null : this.#gate.hold(handle, opcode);
     const at = held === null ? this.slot() : 0;
     const head = opcode | (ioprio << abi.SQE_IOPRIO_SHIFT) | (cancels ? 0 : FIXED);
     const flags = cancels ? opFlags | abi.CANCEL_FD_FIXED : opFlags;
-    const words = held ?? this.into;
+    const words = held ?? this.#into;
     this.write(words, at, head, place, address, length, offset, flags, index, generation, bufferIndex, extra);
   }
 
@@ -367,31 +375,31 @@ export class UringDriver implements IoDriver, Alarm {
     if (this.tableSize > 0) return;
     const { wanted } = this;
     let size = wanted ?? TABLE_DEFAULT;
-    let result = this.ring.registerFiles(size);
+    let result = this.#ring.registerFiles(size);
     // Nobody has asked for that many.
     while (wanted === undefined && (result === -EMFILE || result === -ENOMEM) && size > TABLE_MIN) {
       size >>>= 1;
-      result = this.ring.registerFiles(size);
+      result = this.#ring.registerFiles(size);
     }
     if (result < 0) throw noTable(size, result);
     this.tableSize = size;
   }
 
   setWide(word: number, low: number, high: number): void {
-    this.lastInto[this.lastAt + word] = low;
-    this.lastInto[this.lastAt + word + 1] = high;
+    this.#lastInto[this.lastAt + word] = low;
+    this.#lastInto[this.lastAt + word + 1] = high;
   }
 
   cancel(handle: Handle): void {
     this.cancelCount++;
-    if (this.gate?.drop(handle) === true) {
+    if (this.#gate?.drop(handle) === true) {
       this.dropped.push(handle);
       return;
     }
     const { index, generation } = handle;
     const at = this.slot();
     this.write(
-      this.into,
+      this.#into,
       at,
       abi.OP_ASYNC_CANCEL,
       -1,
@@ -405,13 +413,13 @@ export class UringDriver implements IoDriver, Alarm {
       0,
     );
     // The target is named by its user_data.
-    this.into[at + abi.SQE_WORD_ADDR] = index;
-    this.into[at + abi.SQE_WORD_ADDR + 1] = generation;
+    this.#into[at + abi.SQE_WORD_ADDR] = index;
+    this.#into[at + abi.SQE_WORD_ADDR + 1] = generation;
   }
 
   /** Room for one SQE: where it begins in `into`. */
   private slot(): number {
-    if (this.queued >= this.sqEntries || this.into !== this.sqes) return this.stage();
+    if (this.queued >= this.sqEntries || this.#into !== this.#sqes) return this.stage();
     const at = (this.sqTail & this.sqMask) << 4;
     this.sqTail = (this.sqTail + 1) | 0;
     this.queued++;
@@ -433,7 +441,7 @@ export class UringDriver implements IoDriver, Alarm {
     buffer: number,
     extra: number,
   ): void {
-    this.lastInto = words;
+    this.#lastInto = words;
     this.lastAt = at;
     words[at] = head;
     words[at + 1] = fd;
@@ -456,14 +464,14 @@ export class UringDriver implements IoDriver, Alarm {
 
   /** Room for one SQE behind the others that wait. The operations in flight bound how many there are. */
   private stage(): number {
-    if (this.into === this.links) return this.linkCount++ * abi.SQE_WORDS;
+    if (this.#into === this.#links) return this.linkCount++ * abi.SQE_WORDS;
     const at = this.stagedTail * abi.SQE_WORDS;
-    if (at === this.staged.length) {
+    if (at === this.#staged.length) {
       const grown = new Int32Array(Math.max(64 * abi.SQE_WORDS, at * 2));
-      grown.set(this.staged);
-      this.staged = grown;
+      grown.set(this.#staged);
+      this.#staged = grown;
     }
-    this.into = this.staged;
+    this.#into = this.#staged;
     this.stagedTail++;
     return at;
   }
@@ -473,48 +481,49 @@ export class UringDriver implements IoDriver, Alarm {
       // The kernel ends a chain where a submission ends: it goes as a whole, or waits.
       const count = this.linked(this.stagedHead);
       if (this.queued + count > this.sqEntries) break;
-      for (let i = 0; i < count; i++) this.put(this.staged, this.stagedHead++ * abi.SQE_WORDS, i > 0);
+      for (let i = 0; i < count; i++) this.put(this.#staged, this.stagedHead++ * abi.SQE_WORDS, i > 0);
     }
     if (this.stagedHead === this.stagedTail) {
-      this.into = this.sqes;
+      this.#into = this.#sqes;
       this.stagedHead = 0;
       this.stagedTail = 0;
-      if (this.staged.length > 4096 * abi.SQE_WORDS) this.staged = new Int32Array(0);
+      if (this.#staged.length > 4096 * abi.SQE_WORDS) this.#staged = new Int32Array(0);
     }
   }
 
   /** How many staged SQEs, from this one on, are one chain: 1 for one that is none. */
   private linked(place: number): number {
     let count = 1;
-    while ((this.staged[(place + count - 1) * abi.SQE_WORDS]! & LINK) !== 0) count++;
+    while ((this.#staged[(place + count - 1) * abi.SQE_WORDS]! & LINK) !== 0) count++;
     return count;
   }
 
   /** Copies an SQE to the ring, where there is room. */
   private put(from: Int32Array, at: number, follows: boolean): void {
     if (follows) this.followers[this.sqTail & this.sqMask] = this.sqTail;
-    copySqe(from, at, this.sqes, (this.sqTail & this.sqMask) << 4);
+    copySqe(from, at, this.#sqes, (this.sqTail & this.sqMask) << 4);
     this.sqTail = (this.sqTail + 1) | 0;
     this.queued++;
   }
 
   beginChain(): void {
-    this.intoBefore = this.into;
-    this.into = this.links;
+    this.#intoBefore = this.#into;
+    this.#into = this.#links;
   }
 
   endChain(): void {
-    const { links, linkCount } = this;
+    const links = this.#links;
+    const { linkCount } = this;
     this.linkCount = 0;
-    this.into = this.intoBefore;
+    this.#into = this.#intoBefore;
     for (let i = 0; i < linkCount - 1; i++) links[i * abi.SQE_WORDS]! |= LINK;
-    const fits = this.into === this.sqes && this.queued + linkCount <= this.sqEntries;
+    const fits = this.#into === this.#sqes && this.queued + linkCount <= this.sqEntries;
     for (let i = 0; i < linkCount; i++) {
       const from = i * abi.SQE_WORDS;
       if (fits) this.put(links, from, i > 0);
       else {
         const at = this.stage();
-        copySqe(links, from, this.into, at);
+        copySqe(links, from, this.#into, at);
       }
     }
   }
@@ -522,7 +531,7 @@ export class UringDriver implements IoDriver, Alarm {
   dropChain(): void {
     this.submittedCount -= this.linkCount;
     this.linkCount = 0;
-    this.into = this.intoBefore;
+    this.#into = this.#intoBefore;
   }
 
   /**
@@ -530,7 +539,8 @@ export class UringDriver implements IoDriver, Alarm {
    * over. What is left of it would no longer wait for its beginning, so it does nothing, and ends as cancelled.
    */
   private cutChain(taken: number): void {
-    const { sqes, sqMask, followers } = this;
+    const sqes = this.#sqes;
+    const { sqMask, followers } = this;
     for (let left = (this.sqTail - this.queued + taken) | 0; left !== this.sqTail; left = (left + 1) | 0) {
       if (followers[left & sqMask] !== left) return;
       const at = (left & sqMask) << 4;
@@ -542,7 +552,7 @@ export class UringDriver implements IoDriver, Alarm {
   }
 
   flush(): number {
-    const { words } = this;
+    const words = this.#words;
     if (this.stagedHead !== this.stagedTail) this.unstage();
     if (this.dropped.length > 0) this.finishDropped();
     if (this.queued > 0) {
@@ -551,7 +561,7 @@ export class UringDriver implements IoDriver, Alarm {
       return this.reap();
     }
     this.flushCount++;
-    const taken = this.ring.flush(this.queued);
+    const taken = this.#ring.flush(this.queued);
     if (taken >= 0) {
       if (taken > 0 && taken < this.queued) this.cutChain(taken);
       this.queued -= taken;
@@ -562,7 +572,8 @@ export class UringDriver implements IoDriver, Alarm {
   }
 
   private reap(): number {
-    const { words, cqMask, cqesAt } = this;
+    const words = this.#words;
+    const { cqMask, cqesAt } = this;
     let head = this.cqHead;
     const tail = Atomics.load(words, this.cqTailAt);
     if (head === tail) return 0;
@@ -581,7 +592,7 @@ export class UringDriver implements IoDriver, Alarm {
     this.cqHead = head;
     Atomics.store(words, this.cqHeadAt, head);
     if (this.unusual.length > 0) this.finishUnusual();
-    if (this.gate !== null) this.openGate(this.gate);
+    if (this.#gate !== null) this.openGate(this.#gate);
     return count;
   }
 
@@ -611,7 +622,7 @@ export class UringDriver implements IoDriver, Alarm {
   /** All completions of the handle are in. */
   private settled(handle: Handle): void {
     this.completedCount++;
-    if (this.gate !== null) this.gate.ended(handle);
+    if (this.#gate !== null) this.#gate.ended(handle);
     // From here on a completion with the old generation is stale, whoever uses the place next.
     if (handle.pooled) handle.generation = this.slab.renew(handle.index);
     else this.forget(handle);
@@ -654,7 +665,7 @@ export class UringDriver implements IoDriver, Alarm {
     for (let handle = gate.next(); handle !== null; handle = gate.next()) {
       const words = gate.release(handle);
       const at = this.slot();
-      this.into.set(words, at);
+      this.#into.set(words, at);
     }
   }
 
@@ -680,10 +691,10 @@ export class UringDriver implements IoDriver, Alarm {
     const slot = this.alarmSlot;
     this.alarmSlot = (slot + 1) % ALARM_SLOTS;
     const at = slot * 4;
-    this.alarmTimes[at] = seconds;
-    this.alarmTimes[at + 1] = seconds / 4294967296;
-    this.alarmTimes[at + 2] = Math.ceil(time - seconds * 1e9);
-    this.alarmTimes[at + 3] = 0;
+    this.#alarmTimes[at] = seconds;
+    this.#alarmTimes[at + 1] = seconds / 4294967296;
+    this.#alarmTimes[at + 2] = Math.ceil(time - seconds * 1e9);
+    this.#alarmTimes[at + 3] = 0;
     const address = this.alarmAddress + slot * abi.TIMESPEC_SIZE;
     this.disarm();
     this.alarmArmed = true;
@@ -691,7 +702,7 @@ export class UringDriver implements IoDriver, Alarm {
     this.alarmGeneration = generation;
     const place = this.slot();
     this.write(
-      this.into,
+      this.#into,
       place,
       abi.OP_TIMEOUT,
       -1,
@@ -710,9 +721,9 @@ export class UringDriver implements IoDriver, Alarm {
     if (!this.alarmArmed) return;
     this.alarmArmed = false;
     const at = this.slot();
-    this.write(this.into, at, abi.OP_TIMEOUT_REMOVE, -1, 0, 0, 0, 0, KIND_NONE << KIND_SHIFT, 0, 0, 0);
-    this.into[at + abi.SQE_WORD_ADDR] = KIND_ALARM << KIND_SHIFT;
-    this.into[at + abi.SQE_WORD_ADDR + 1] = this.alarmGeneration;
+    this.write(this.#into, at, abi.OP_TIMEOUT_REMOVE, -1, 0, 0, 0, 0, KIND_NONE << KIND_SHIFT, 0, 0, 0);
+    this.#into[at + abi.SQE_WORD_ADDR] = KIND_ALARM << KIND_SHIFT;
+    this.#into[at + abi.SQE_WORD_ADDR + 1] = this.alarmGeneration;
   }
 
   private alarmDone(generation: number): void {
@@ -723,19 +734,19 @@ export class UringDriver implements IoDriver, Alarm {
 
   /** Calls back from the event loop when completions arrive while the thread sleeps. */
   watch(callback: () => void): void {
-    this.ring.watch(callback);
-    this.ring.unref();
+    this.#ring.watch(callback);
+    this.#ring.unref();
   }
 
   /** Keeps the process alive for completions, or not. */
   hold(alive: boolean): void {
-    if (alive) this.ring.ref();
-    else this.ring.unref();
+    if (alive) this.#ring.ref();
+    else this.#ring.unref();
   }
 
   /** While awake, completions are found without a wake-up. */
   wake(): void {
-    if (this.ring.canMuteEventfd) Atomics.store(this.words, this.cqFlagsAt, abi.CQ_EVENTFD_DISABLED);
+    if (this.#ring.canMuteEventfd) Atomics.store(this.#words, this.cqFlagsAt, abi.CQ_EVENTFD_DISABLED);
   }
 
   /**
@@ -743,8 +754,8 @@ export class UringDriver implements IoDriver, Alarm {
    * The flag is cleared before the look, and the kernel sets its own before it looks at ours.
    */
   sleep(): boolean {
-    const { words } = this;
-    if (this.ring.canMuteEventfd) Atomics.store(words, this.cqFlagsAt, 0);
+    const words = this.#words;
+    if (this.#ring.canMuteEventfd) Atomics.store(words, this.cqFlagsAt, 0);
     return (
       (Atomics.load(words, this.sqFlagsAt) & (abi.SQ_TASKRUN | abi.SQ_CQ_OVERFLOW)) === 0 &&
       Atomics.load(words, this.cqTailAt) === this.cqHead
@@ -753,12 +764,12 @@ export class UringDriver implements IoDriver, Alarm {
 
   own(fd: number): void {
     const word = fd >>> 5;
-    if (word < this.owned.length) this.owned[word]! |= 1 << (fd & 31);
+    if (word < this.#owned.length) this.#owned[word]! |= 1 << (fd & 31);
   }
 
   disown(fd: number): void {
     const word = fd >>> 5;
-    if (word < this.owned.length) this.owned[word]! &= ~(1 << (fd & 31));
+    if (word < this.#owned.length) this.#owned[word]! &= ~(1 << (fd & 31));
   }
 
   closeNow(fd: number): number {
@@ -778,24 +789,24 @@ export class UringDriver implements IoDriver, Alarm {
   }
 
   registerBuffers(arena: Uint8Array<SharedArrayBuffer>, count: number, size: number): number {
-    return this.ring.registerBuffers(arena, count, size);
+    return this.#ring.registerBuffers(arena, count, size);
   }
 
   registerBufferGroup(ring: Uint8Array<SharedArrayBuffer>, count: number, group: number): number {
-    return this.ring.registerBufferGroup(ring, count, group);
+    return this.#ring.registerBufferGroup(ring, count, group);
   }
 
   unregisterBufferGroup(group: number): void {
-    if (!this.closed) this.ring.unregisterBufferGroup(group);
+    if (!this.closed) this.#ring.unregisterBufferGroup(group);
   }
 
   unregisterBuffers(): void {
-    this.ring.unregisterBuffers();
+    this.#ring.unregisterBuffers();
   }
 
   validDescriptor(fd: number): boolean {
     if (fd >= DIRECT) return fd - DIRECT < this.tableSize;
-    return this.binding.validFd(fd) && fd !== this.ring.fd && fd !== this.ring.eventfd;
+    return this.binding.validFd(fd) && fd !== this.#ring.fd && fd !== this.#ring.eventfd;
   }
 
   socketNow(domain: number, type: number): number {
@@ -832,7 +843,7 @@ export class UringDriver implements IoDriver, Alarm {
     // Only after a panic, or at the end of the process: the ring cancels, and waits for a second. Whatever the kernel
     // still writes to then has to stay where it is, and the handles know.
     if (this.inflight > 0) unfinished.push(this);
-    this.ring.close();
+    this.#ring.close();
   }
 
   statistics(): DriverStatistics {

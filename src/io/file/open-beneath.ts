@@ -98,7 +98,7 @@ const BENEATH: Kind<File> = new Kind({
     requireOpcode(io, abi.OP_OPENAT2, "openat2", "5.6");
     const argument = operation.argument as BeneathArgument;
     const how = pinPaths(handle, argument, abi.OPEN_HOW_SIZE);
-    const { bytes } = handle.room!;
+    const { bytes } = handle.argumentBlock();
     const view = new DataView(bytes.buffer, bytes.byteOffset, abi.OPEN_HOW_SIZE);
     view.setBigUint64(abi.OPEN_HOW_FLAGS, BigInt(argument.flags), true);
     view.setBigUint64(abi.OPEN_HOW_MODE, BigInt(argument.permissions), true);

@@ -183,7 +183,7 @@ const SET: Kind<void> = new Kind<void>({
     requireOpcode(io, abi.OP_SETXATTR, "setxattr", "5.19");
     const value = operation.bytes!;
     const at = pinAll(handle, operation.argument as XattrArgument, value.byteLength);
-    handle.room!.bytes.set(value);
+    handle.argumentBlock().bytes.set(value);
     return submit(io, handle, operation, [abi.OP_FSETXATTR, abi.OP_SETXATTR], at, value.byteLength);
   },
   convert() {},

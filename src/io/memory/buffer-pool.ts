@@ -92,7 +92,7 @@ export class BufferPool implements Timed {
   readonly count: number;
   /** @internal */ readonly waiters: EmbeddedList<Claim> = new EmbeddedList();
   private readonly io: Io;
-  private readonly arena: Uint8Array<SharedArrayBuffer>;
+  readonly #arena: Uint8Array<SharedArrayBuffer>;
   private readonly free: number[] = [];
   private readonly registered: boolean;
   /** The memory of each lease, in the debug mode. */
@@ -130,9 +130,9 @@ export class BufferPool implements Timed {
     this.count = count;
     const { checks } = this.io.driver.memory;
     this.quarantine = checks ? new Quarantine(this.io, size) : null;
-    this.arena = allocatePages(checks ? 0 : size * count);
+    this.#arena = allocatePages(checks ? 0 : size * count);
     for (let i = count - 1; i >= 0; i--) this.free.push(i);
-    this.registered = !checks && this.io.registerPool(this.arena, count, size);
+    this.registered = !checks && this.io.registerPool(this.#arena, count, size);
   }
 
   /**
@@ -166,7 +166,8 @@ export class BufferPool implements Timed {
   /** @internal Lends buffer `index`. */
   lend(index: number): Lease {
     this.claimedCount++;
-    const { arena, size, quarantine } = this;
+    const arena = this.#arena;
+    const { size, quarantine } = this;
     const view =
       quarantine === null
         ? Buffer.from(arena.buffer, arena.byteOffset + index * size, size)

@@ -51,9 +51,10 @@ export class BufferRing {
   readonly count: number;
   /** @internal */ readonly io: Io;
   /** @internal */ readonly group: number;
-  private readonly memory: SharedArrayBuffer;
-  private readonly view: DataView;
-  private readonly halves: Uint16Array;
+  /** What the kernel reads addresses from, and the buffers: no property leads there. */
+  readonly #memory: SharedArrayBuffer;
+  readonly #view: DataView;
+  readonly #halves: Uint16Array;
   private readonly ringAt: number;
   private readonly buffersAt: number;
   private readonly base: number;
@@ -86,15 +87,15 @@ export class BufferRing {
     this.size = size;
     this.count = count;
     const ringBytes = Math.ceil((count * BUF_SIZE) / PAGE) * PAGE;
-    this.memory = new SharedArrayBuffer(PAGE + ringBytes + count * size);
-    const start = io.driver.memory.locate(new Uint8Array(this.memory));
+    this.#memory = new SharedArrayBuffer(PAGE + ringBytes + count * size);
+    const start = io.driver.memory.locate(new Uint8Array(this.#memory));
     this.ringAt = (PAGE - (start % PAGE)) % PAGE;
     this.buffersAt = this.ringAt + ringBytes;
     this.base = start + this.buffersAt;
-    this.view = new DataView(this.memory);
-    this.halves = new Uint16Array(this.memory, this.ringAt, (count * BUF_SIZE) / 2);
+    this.#view = new DataView(this.#memory);
+    this.#halves = new Uint16Array(this.#memory, this.ringAt, (count * BUF_SIZE) / 2);
     this.group = io.bufferGroup();
-    const ring = new Uint8Array(this.memory, this.ringAt, ringBytes);
+    const ring = new Uint8Array(this.#memory, this.ringAt, ringBytes);
     const result = io.driver.registerBufferGroup(ring, count, this.group);
     if (result < 0) {
       io.freeBufferGroup(this.group);
@@ -146,7 +147,7 @@ export class BufferRing {
   /** @internal The bytes of a buffer. They are the kernel's again after {@link give}. */
   bytes(id: number, from: number, to: number): Uint8Array {
     const at = this.buffersAt + id * this.size;
-    return new Uint8Array(this.memory, at + from, to - from);
+    return new Uint8Array(this.#memory, at + from, to - from);
   }
 
   /** @internal The kernel may fill it again; whoever waits for one is told. */
@@ -168,16 +169,16 @@ export class BufferRing {
   private put(id: number): void {
     const at = this.ringAt + (this.tail & (this.count - 1)) * BUF_SIZE;
     const address = this.base + id * this.size;
-    this.view.setUint32(at + BUF_ADDR, address % TWO_32, true);
-    this.view.setUint32(at + BUF_ADDR + 4, Math.floor(address / TWO_32), true);
-    this.view.setUint32(at + BUF_LEN, this.size, true);
+    this.#view.setUint32(at + BUF_ADDR, address % TWO_32, true);
+    this.#view.setUint32(at + BUF_ADDR + 4, Math.floor(address / TWO_32), true);
+    this.#view.setUint32(at + BUF_LEN, this.size, true);
     // Not a byte more: the tail lies behind the first of these.
-    this.view.setUint16(at + BUF_BID, id, true);
+    this.#view.setUint16(at + BUF_BID, id, true);
     this.tail = (this.tail + 1) & 0xffff;
     this.free++;
   }
 
   private publish(): void {
-    Atomics.store(this.halves, BUF_TAIL / 2, this.tail);
+    Atomics.store(this.#halves, BUF_TAIL / 2, this.tail);
   }
 }

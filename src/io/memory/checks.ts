@@ -34,7 +34,7 @@ const POISON = 0xdb;
 export class Quarantine {
   private readonly io: Io;
   private readonly size: number;
-  private readonly lent: Buffer[] = [];
+  readonly #lent: Buffer[] = [];
   private readonly borrowers: string[] = [];
 
   constructor(io: Io, size: number) {
@@ -46,17 +46,17 @@ export class Quarantine {
     this.check(index);
     const pages = allocatePages(this.size);
     const buffer = Buffer.from(pages.buffer, pages.byteOffset, this.size);
-    this.lent[index] = buffer;
+    this.#lent[index] = buffer;
     this.borrowers[index] = current.task?.label ?? "code outside of tasks";
     return buffer;
   }
 
   giveBack(index: number): void {
-    this.lent[index]!.fill(POISON);
+    this.#lent[index]!.fill(POISON);
   }
 
   private check(index: number): void {
-    const last = this.lent[index];
+    const last = this.#lent[index];
     if (last === undefined || last.every((byte) => byte === POISON)) return;
     this.io.cooperator.report({
       kind: "buffer",

@@ -54,7 +54,7 @@ export class Block {
 class BlockClass {
   readonly size: number;
   private readonly most: number;
-  private readonly free: Block[] = [];
+  readonly #free: Block[] = [];
   private made = 0;
 
   constructor(size: number, most: number) {
@@ -63,15 +63,15 @@ class BlockClass {
   }
 
   take(memory: Memory): Block | null {
-    const block = this.free.pop();
+    const block = this.#free.pop();
     if (block !== undefined) return block;
     if (this.made === this.most) return null;
     this.grow(memory);
-    return this.free.pop()!;
+    return this.#free.pop()!;
   }
 
   give(block: Block): void {
-    this.free.push(block);
+    this.#free.push(block);
   }
 
   private grow(memory: Memory): void {
@@ -82,7 +82,7 @@ class BlockClass {
     const base = memory.locate(arena);
     for (let i = count - 1; i >= 0; i--) {
       const at = i * size;
-      this.free.push(new Block(arena.subarray(at, at + size), base + at, this));
+      this.#free.push(new Block(arena.subarray(at, at + size), base + at, this));
     }
   }
 }
@@ -97,8 +97,8 @@ export class Memory {
   private readonly bases = new WeakMap<SharedArrayBuffer, number>();
   private lastBuffer: ArrayBufferLike | null = null;
   private lastBase = 0;
-  private readonly small = new BlockClass(SMALL_SIZE, SMALL_COUNT);
-  private readonly large = new BlockClass(LARGE_SIZE, LARGE_COUNT);
+  readonly #small = new BlockClass(SMALL_SIZE, SMALL_COUNT);
+  readonly #large = new BlockClass(LARGE_SIZE, LARGE_COUNT);
 
   /** @param resolve The address of a view's first byte. */
   constructor(resolve: (view: ArrayBufferView) => number) {
@@ -140,7 +140,7 @@ export class Memory {
   /** A block of at least `size` bytes. The operations in flight bound how many there are. */
   take(size: number): Block {
     let block =
-      size <= SMALL_SIZE ? this.small.take(this) : size <= LARGE_SIZE ? this.large.take(this) : null;
+      size <= SMALL_SIZE ? this.#small.take(this) : size <= LARGE_SIZE ? this.#large.take(this) : null;
     if (block === null) {
       const bytes = allocatePages(size);
       block = new Block(bytes, this.locate(bytes), null);

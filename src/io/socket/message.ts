@@ -118,18 +118,18 @@ class Envelope implements Shots {
   truncated = false;
   /** The datagram it took from what is kept, whole. */
   kept: Kept | null = null;
-  private block: Block | null = null;
+  #block: Block | null = null;
   private at = 0;
 
   /** The header lies in `block` from `at`. */
   open(block: Block, at: number): void {
-    this.block = block;
+    this.#block = block;
     this.at = at;
   }
 
   arrived(result: number): void {
-    const block = this.block!;
-    this.block = null;
+    const block = this.#block!;
+    this.#block = null;
     if (result < 0) return;
     const view = block.view();
     this.truncated = (view.getInt32(this.at + MSGHDR_FLAGS, true) & MSG_TRUNC) !== 0;

@@ -232,20 +232,20 @@ function receiveOperation(socket: Socket, into: Bytes, options: IoOptions | unde
 /** What came beside the bytes; read while the block is still ours. */
 class Arrival implements Shots, Attached {
   private io: Io | null = null;
-  private block: Block | null = null;
+  #block: Block | null = null;
   private at = 0;
   private files: File[] = [];
   private lost = false;
 
   open(io: Io, block: Block, at: number): void {
     this.io = io;
-    this.block = block;
+    this.#block = block;
     this.at = at;
   }
 
   arrived(result: number): void {
-    const block = this.block!;
-    this.block = null;
+    const block = this.#block!;
+    this.#block = null;
     if (result < 0) return;
     const view = block.view();
     this.lost = (view.getInt32(this.at + abi.MSGHDR_FLAGS, true) & abi.MSG_CTRUNC) !== 0;
