@@ -25,6 +25,7 @@ const names: readonly string[] = [
   "io/file-read",
   "io/file-write",
   "io/echo",
+  "io/http",
   "load/connections",
   "memory/tasks",
   "sync/channel",
