@@ -10,6 +10,8 @@ export interface AmbientSeed {
   seed: number | null;
   /** Runtimes that took it: 0 after a run means that another seed would change nothing. */
   taken: number;
+  /** Times that it decided between several tasks: 0 after a run means the same. */
+  decided: number;
   /** The program counts on first come, first served: its runtimes take no seed. */
   ordered: boolean;
 }
@@ -32,6 +34,6 @@ const KEY = Symbol.for("cooperator.testing.seed");
 /** The one record of this thread. */
 export function ambientSeed(): AmbientSeed {
   const global = globalThis as unknown as Record<symbol, AmbientSeed | undefined>;
-  global[KEY] ??= { seed: null, taken: 0, ordered: false };
+  global[KEY] ??= { seed: null, taken: 0, decided: 0, ordered: false };
   return global[KEY];
 }

@@ -7,7 +7,10 @@
  */
 import type { Chooser } from "../coordinator/scheduler/run-queue.ts";
 import type { Task } from "../coordinator/task/task.ts";
+import { ambientSeed } from "./ambient-seed.ts";
 import { Random } from "./random.ts";
+
+const ambient = ambientSeed();
 
 /** Picks by a seed, or the oldest when there is none, and writes down who went when that is wanted. */
 export class Order implements Chooser {
@@ -21,7 +24,9 @@ export class Order implements Chooser {
 
   choose(candidates: readonly Task[]): Task {
     const { random, trace } = this;
-    const chosen = candidates[random === null ? 0 : random.next(candidates.length)]!;
+    const { length } = candidates;
+    if (random !== null && length > 1) ambient.decided++;
+    const chosen = candidates[random === null ? 0 : random.next(length)]!;
     if (trace !== null) trace.push(chosen.id);
     return chosen;
   }

@@ -14,7 +14,7 @@ import {
 } from "../../src/coordinator/index.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
-import { checked, inOrder, runChecked } from "../support/harness.ts";
+import { checked, inOrder, runChecked, sized } from "../support/harness.ts";
 
 /** What a wrong program may pass, past the type checker. */
 const wrong = (value: unknown): Body<unknown> => value as Body<unknown>;
@@ -262,7 +262,7 @@ test("A16 a kill 3,600 plain generators deep runs every finally, innermost first
 });
 
 test("A16 operations may call each other 50,000 deep, with the same order and no limit of the engine's", () => {
-  const depth = 50_000;
+  const depth = sized(50_000, 500);
   const log: number[] = [];
   const descend = op(function* (left: number): Generator<any, void, any> {
     try {

@@ -14,7 +14,7 @@ import { Mutex, RwLock, select } from "../../src/sync/index.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
-import { checked, exhaustive, inOrder, runChecked } from "../support/harness.ts";
+import { checked, exhaustive, inOrder, programs, runChecked } from "../support/harness.ts";
 import { codeOf, failure, random } from "../support/sync.ts";
 
 const idle = { locked: false, owner: null, waiting: 0, broken: false };
@@ -38,7 +38,7 @@ function lockers(mutex: Mutex, names: string, log: string[]): Task[] {
 }
 
 test("I01 the lock excludes in every schedule", () => {
-  for (let seed = 1; seed <= 300; seed++) {
+  for (const seed of programs(300)) {
     const next = random(seed);
     const mutex = new Mutex();
     let inside = 0;
@@ -429,7 +429,7 @@ describe("I14 a read-write lock", () => {
 });
 
 test("I17 philosophers who take both forks with a time limit all eat, without a deadlock", () => {
-  for (let seed = 1; seed <= 20; seed++) {
+  for (const seed of programs(20)) {
     const next = random(seed);
     const rt = new VirtualRuntime();
     const forks = [0, 1, 2, 3, 4].map((i) => new Mutex({ name: `fork ${i}` }));
@@ -465,7 +465,7 @@ test("I17 philosophers who take both forks with a time limit all eat, without a 
 });
 
 test("I18 after a storm of kills nobody waits and nobody owns it", () => {
-  for (let seed = 1; seed <= 50; seed++) {
+  for (const seed of programs(50)) {
     const next = random(seed);
     const mutex = new Mutex();
     const lock = new RwLock();

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { group, spawn, type Task, yieldNow } from "../../src/coordinator/index.ts";
 import { Semaphore, select } from "../../src/sync/index.ts";
 import { sleep } from "../../src/time/sleep.ts";
-import { exhaustive, inOrder, runChecked } from "../support/harness.ts";
+import { exhaustive, inOrder, programs, runChecked } from "../support/harness.ts";
 import { codeOf, failure, random } from "../support/sync.ts";
 
 /** Spawns a task that takes `amount`, says so, and keeps it for a millisecond. */
@@ -265,7 +265,7 @@ describe("I11 the total is changed while others wait", () => {
 });
 
 test("I18 after a storm of kills and resizes the count is right", () => {
-  for (let seed = 1; seed <= 50; seed++) {
+  for (const seed of programs(50)) {
     const next = random(seed);
     const semaphore = new Semaphore(4);
     runChecked(function* () {

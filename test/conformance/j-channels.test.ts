@@ -9,7 +9,7 @@ import { RingBuffer } from "../../src/sync/ring-buffer.ts";
 import { select } from "../../src/sync/select.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
-import { exhaustive, inOrder, runChecked } from "../support/harness.ts";
+import { exhaustive, inOrder, programs, runChecked, sized } from "../support/harness.ts";
 
 /** What every run has to add up to, and what became of each item. */
 class Ledger {
@@ -107,7 +107,8 @@ function random(seed: number): (below: number) => number {
 }
 
 test.each([0, 1, 2, 7, 100])("J02 ten producers and five consumers on capacity %i", (capacity) => {
-  for (let seed = 1; seed <= 5; seed++) {
+  const each = sized(50, 10);
+  for (const seed of programs(5)) {
     runChecked(function* () {
       const next = random(seed);
       const channel = new Channel<[number, number]>(capacity);
@@ -115,7 +116,7 @@ test.each([0, 1, 2, 7, 100])("J02 ten producers and five consumers on capacity %
       yield* group(function* (g) {
         const producers = Array.from({ length: 10 }, (_, p) =>
           g.spawn(function* () {
-            for (let i = 0; i < 50; i++) {
+            for (let i = 0; i < each; i++) {
               if (next(4) === 0) yield* next(2) === 0 ? yieldNow() : sleep(next(3));
               yield* channel.send([p, i]);
             }
@@ -130,8 +131,8 @@ test.each([0, 1, 2, 7, 100])("J02 ten producers and five consumers on capacity %
         channel.close();
       });
       const all = received.flat();
-      expect(new Set(all.map(String)).size, `seed ${seed}`).toBe(500);
-      expect(all.length).toBe(500);
+      expect(new Set(all.map(String)).size, `seed ${seed}`).toBe(10 * each);
+      expect(all.length).toBe(10 * each);
       for (const mine of received) {
         for (let p = 0; p < 10; p++) {
           const order = mine.filter(([from]) => from === p).map(([, i]) => i);
@@ -741,13 +742,14 @@ test("J14 an item sent from within a consumer's step is received in a later one:
   runChecked(function* () {
     const there = new Channel<number>(1);
     const back = new Channel<number>(1);
+    const hops = sized(100_000, 500);
     let depth = 0;
     let deepest = 0;
     const bounce = op(function* (from: Channel<number>, to: Channel<number>) {
       for (;;) {
         const hop = yield* from.receive();
         deepest = Math.max(deepest, ++depth);
-        if (hop === 100_000) {
+        if (hop === hops) {
           from.close();
           to.close();
         } else to.trySend(hop + 1);
@@ -793,7 +795,7 @@ describe("J16 items and random kills", () => {
     { capacity: 4, overflow: "dropping" },
   ];
   test.each(kinds)("J16 %o", (options) => {
-    for (let seed = 1; seed <= 4; seed++) {
+    for (const seed of programs(4)) {
       const next = random(seed);
       const ledger = new Ledger(options);
       const { channel } = ledger;
@@ -824,7 +826,7 @@ describe("J16 items and random kills", () => {
             }),
         ];
         const tasks = Array.from({ length: 8 }, (_, i) => make[i % make.length]!());
-        for (let kills = 0; kills < 60; kills++) {
+        for (let kills = sized(60, 10); kills > 0; kills--) {
           for (let steps = next(20); steps >= 0; steps--) yield* yieldNow();
           const at = next(tasks.length);
           tasks[at]!.kill();
@@ -832,7 +834,7 @@ describe("J16 items and random kills", () => {
         }
         for (const task of tasks) yield* task.killAndWait();
       });
-      expect(ledger.received.length, `seed ${seed}`).toBeGreaterThan(20);
+      expect(ledger.received.length, `seed ${seed}`).toBeGreaterThan(sized(20, 0));
       ledger.balance();
     }
   });

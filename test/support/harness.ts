@@ -31,6 +31,26 @@ export function inOrder(): void {
   ambientSeed().ordered = true;
 }
 
+/** A size: under a seed, of which a test gets a thousand, the smaller one has to do. */
+export function sized(full: number, underSeed: number): number {
+  return ambientSeed().seed === null ? full : underSeed;
+}
+
+/** Numbers of random programs, 1 to `count`: all, or one of them under each seed. */
+export function programs(count: number): readonly number[] {
+  return sampled(
+    Array.from({ length: count }, (_, i) => i + 1),
+    1,
+  );
+}
+
+/** Of `cases` all, or under a seed so many, others under each. */
+export function sampled<T>(cases: readonly T[], underSeed: number): readonly T[] {
+  const { seed } = ambientSeed();
+  if (seed === null) return cases;
+  return Array.from({ length: underSeed }, (_, i) => cases[(seed * underSeed + i) % cases.length]!);
+}
+
 /** Runs `body` on a fresh virtual clock, checks the invariants, and gives its value or throws its error. */
 export function runChecked<A>(body: Body<A>, ...gates: (Coordinator | Signal)[]): A {
   const rt = new VirtualRuntime();

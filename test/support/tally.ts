@@ -27,7 +27,10 @@ export default function collect(): () => void {
     rmSync(folder, { recursive: true });
     for (const [heading, lines] of [...headings].sort()) {
       console.log(`\n${heading}`);
-      for (const line of lines.sort()) console.log(`  ${line}`);
+      const counts = new Map<string, number>();
+      for (const line of lines) counts.set(line, (counts.get(line) ?? 0) + 1);
+      for (const [line, count] of [...counts].sort())
+        console.log(`  ${count === 1 ? "" : `${count} times `}${line}`);
     }
   };
 }
