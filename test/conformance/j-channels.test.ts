@@ -826,7 +826,7 @@ describe("J16 items and random kills", () => {
             }),
         ];
         const tasks = Array.from({ length: 8 }, (_, i) => make[i % make.length]!());
-        for (let kills = sized(60, 10); kills > 0; kills--) {
+        for (let kills = sized(60, 5); kills > 0; kills--) {
           for (let steps = next(20); steps >= 0; steps--) yield* yieldNow();
           const at = next(tasks.length);
           tasks[at]!.kill();

@@ -399,7 +399,7 @@ describe("kill matrix", () => {
     };
     const expected = predict(plan);
     check(perform(plan), expected);
-    for (let i = 0; i < expected.log.length; i++) {
+    for (const i of sampled([...expected.log.keys()], 1)) {
       const log = expected.log.filter((_, at) => at !== i);
       expect(() => check(perform(plan), { ...expected, log })).toThrow();
     }

@@ -3,7 +3,17 @@
  * See docs/design/priorities.md for the bound.
  */
 import { expect, test } from "vitest";
-import { HIGH, LOW, NORMAL, type Operation, op, type Priority, self, spawn, yieldNow } from "../../src/coordinator/index.ts";
+import {
+  HIGH,
+  LOW,
+  NORMAL,
+  type Operation,
+  op,
+  type Priority,
+  self,
+  spawn,
+  yieldNow,
+} from "../../src/coordinator/index.ts";
 import { AGEING } from "../../src/coordinator/scheduler/run-queue.ts";
 import { Channel, Mutex } from "../../src/sync/index.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
