@@ -237,7 +237,8 @@ export class TaskDuplex extends Duplex {
     const known = peer ? this.remote : this.local;
     if (known !== null) return known;
     const { socket } = this;
-    if (socket === null || socket.closed) return NOWHERE;
+    // A direct descriptor has no number to ask with.
+    if (socket === null || socket.closed || socket.direct) return NOWHERE;
     const found = toNode(peer ? socket.remoteAddress : socket.localAddress);
     if (peer) this.remote = found;
     else this.local = found;
@@ -246,7 +247,7 @@ export class TaskDuplex extends Duplex {
 
   private setOption(name: "noDelay" | "keepAlive" | "keepAliveIdle", value: boolean | number): void {
     const { socket } = this;
-    if (socket === null || socket.closed) return;
+    if (socket === null || socket.closed || socket.direct) return;
     try {
       socket.setOption(name, value);
     } catch (error) {

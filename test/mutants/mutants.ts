@@ -22,6 +22,8 @@ const TIME = ["time/sleep", "time/timeout", "time/timer-queue"];
 const CHANNEL = ["conformance/j-channels"];
 
 const SIMULATED = ["sim/"];
+const CHAINS = ["sim/chain", "io/chain"];
+const DIRECT = ["sim/direct", "io/direct"];
 
 export const mutants: readonly Mutant[] = [
   {
@@ -338,5 +340,68 @@ export const mutants: readonly Mutant[] = [
     from: "this.leaving.add(watch);",
     to: "void watch;",
     tests: ["io/watch"],
+  },
+  {
+    name: "a cancel that came before an operation's turn in a chain is not repeated",
+    file: "io/handle.ts",
+    from: "if (follower.state === CANCELLING || (follower.pending && closing)) follower.cancelNow();",
+    to: "void closing;",
+    tests: CHAINS,
+  },
+  {
+    name: "a chain is handed to the kernel in two submissions",
+    file: "io/driver/uring-driver.ts",
+    from: "const count = this.linked(this.stagedHead);",
+    to: "const count = 1;",
+    tests: CHAINS,
+  },
+  {
+    name: "what is left of a chain that the kernel took in part runs all the same",
+    file: "io/driver/uring-driver.ts",
+    from: "if (taken > 0 && taken < this.queued) this.cutChain(taken);",
+    to: "void this.cutChain;",
+    tests: CHAINS,
+  },
+  {
+    name: "what a chain has got before it failed goes to nobody",
+    file: "io/chain.ts",
+    from: "for (const handle of handles) handle.forsake();",
+    to: "for (const handle of handles) handle.abandon();",
+    tests: CHAINS,
+  },
+  {
+    name: "a short writeAll ends its chain",
+    file: "io/chain.ts",
+    from: "if (!goesOn) throw",
+    to: "throw",
+    tests: CHAINS,
+  },
+  {
+    name: "operations on a direct descriptor are cancelled on the ordinary one of the same number",
+    file: "io/driver/uring-driver.ts",
+    from: "cancels ? opFlags | abi.CANCEL_FD_FIXED : opFlags",
+    to: "opFlags",
+    tests: DIRECT,
+  },
+  {
+    name: "the result of an accept into the table is taken for a number of the process",
+    file: "io/handle.ts",
+    from: "if ((special & MAKES_DIRECT) !== 0 && outcome >= 0) outcome += DIRECT;",
+    to: "void DIRECT;",
+    tests: DIRECT,
+  },
+  {
+    name: "a descriptor is moved under operations that have its old number",
+    file: "io/descriptor/direct.ts",
+    from: "if (descriptor.inflight === 0 && !descriptor.entry.borrowed) return;",
+    to: "if (descriptor.inflight >= 0) return;",
+    tests: DIRECT,
+  },
+  {
+    name: "a direct descriptor that comes after the kill keeps its place",
+    file: "io/descriptor/direct.ts",
+    from: "if (count !== THERE_ALREADY) closeOrphan(io, DIRECT + numberIn(handle.bytes!)[0]!);",
+    to: "void [io, count, handle];",
+    tests: DIRECT,
   },
 ];

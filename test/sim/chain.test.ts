@@ -187,3 +187,41 @@ test("P18 a cancelled one among handles ends when its turn has come", () => {
     })(),
   );
 });
+
+test.each([4, 8])(
+  "X-32 one that does not fit, or that the kernel takes in part, never runs without its beginning (%i places)",
+  (sqEntries) => {
+    let whole = 0;
+    let cut = 0;
+    underSeeds(SEEDS, { faults: { enterFailure: 0.5 }, sqEntries, delay: 5 }, (runtime) =>
+      op(function* () {
+        const { near, far } = yield* simulatedPair();
+        const file = yield* open("/file", "w");
+        for (let i = 0; i < 3; i++) {
+          const before = runtime.kernel.files.find("/", "/file")!.size;
+          const others = Array.from({ length: i + 1 }, () => spawn(nop(), { start: "now" }));
+          const handles = [new Handle(), new Handle(), new Handle()];
+          setupChain(handles, [
+            recv(near, Buffer.alloc(1)),
+            write(file, Buffer.from("x")),
+            write(file, Buffer.from("x")),
+          ]);
+          yield* sleep(200);
+          expect(runtime.kernel.files.find("/", "/file")!.size).toBe(before);
+          yield* sendAll(far, Buffer.from("y"));
+          for (const handle of handles) yield* handle.settled();
+          for (const other of others) yield* other.join();
+          const written = handles.slice(1).map(({ result }) => result);
+          if (written[1] === 1) whole++;
+          else cut++;
+          expect([1, -ECANCELED]).toContain(written[1]);
+          expect(written[0] === 1 || written[1] !== 1).toBe(true);
+          expect(handles[0]!.result).toBe(1);
+        }
+        for (const each of [near, far, file]) yield* close(each);
+      })(),
+    );
+    // Both have happened.
+    expect(Math.min(whole, cut)).toBeGreaterThan(5);
+  },
+);

@@ -114,3 +114,57 @@ test("R11 no operation meets another file than the one it was begun on, though p
     })(),
   );
 });
+
+test("R11 a close ends what is in flight on a place, and nothing on the descriptor of the same number", () => {
+  underSeeds(SEEDS, { delay: 5, faults: { cancelFirst: 0.5 } }, (runtime) =>
+    op(function* () {
+      const pairs: { readonly near: Socket; readonly far: Socket; readonly direct: boolean }[] = [];
+      for (let i = 0; i < 10; i++) {
+        const address = { host: "127.0.0.1", port: ports++ };
+        const direct = i < 5;
+        const listener = yield* listen(address, { direct });
+        const near = yield* connect(address, { direct });
+        pairs.push({ near, far: yield* accept(listener), direct });
+        yield* close(listener);
+      }
+      const readers = pairs.map(({ far }) => spawn(recv(far, Buffer.alloc(1)), { failure: "hold" }));
+      yield* sleep(50);
+      for (const { far, direct } of pairs) if (direct) yield* close(far);
+      yield* sleep(200);
+      expect(runtime.driver.inflight).toBe(5);
+      for (const [i, { near, far, direct }] of pairs.entries()) {
+        if (direct) expect(yield* failureOf(readers[i]!.join())).toMatchObject({ code: "COOP_CLOSED" });
+        else {
+          yield* sendAll(near, Buffer.from("x"));
+          expect(yield* readers[i]!.join()).toBe(1);
+        }
+        for (const each of [near, far]) yield* close(each);
+      }
+    })(),
+  );
+});
+
+test("R11 nothing is moved under what is in flight on it", () => {
+  underSeeds(SEEDS, { delay: 5 }, () =>
+    op(function* () {
+      const address = { host: "127.0.0.1", port: ports++ };
+      const listener = yield* listen(address, DIRECT);
+      const near = yield* connect(address);
+      const far = yield* accept(listener);
+      for (const [socket, move] of [
+        [near, makeDirect],
+        [far, makeOrdinary],
+      ] as const) {
+        const reader = spawn(recv(socket, Buffer.alloc(1)), { failure: "hold" });
+        yield* sleep(20);
+        const { direct } = socket;
+        expect(yield* failureOf(move(socket))).toMatchObject({ code: "COOP_DESCRIPTOR" });
+        expect(socket.direct).toBe(direct);
+        yield* reader.killAndWait("enough");
+        yield* move(socket);
+        expect(socket.direct).toBe(!direct);
+      }
+      for (const each of [near, far, listener]) yield* close(each);
+    })(),
+  );
+});
