@@ -86,9 +86,9 @@ function closing(descriptor) {
   return descriptor;
 }
 
-const overSockets = op(function* overSockets(random, address, what) {
-  const listener = closing(yield* io.listen(address));
-  const near = closing(yield* io.connect(listener.localAddress));
+const overSockets = op(function* overSockets(random, address, what, direct) {
+  const listener = closing(yield* io.listen(address, { direct }));
+  const near = closing(yield* io.connect(listener.localAddress, { direct }));
   const far = closing(yield* listener.accept());
   yield* exchange(
     random,
@@ -133,8 +133,26 @@ const kinds = {
       for (const left of [path, `${path}-there`]) rmSync(left, { force: true });
     }
   }),
-  tcp: (random) => overSockets(random, "127.0.0.1:0", "tcp"),
-  unix: (random) => overSockets(random, { path: `\0cooperator-storm-${process.pid}-${names++}` }, "unix"),
+  tcp: (random) => overSockets(random, "127.0.0.1:0", "tcp", false),
+  direct: (random) => overSockets(random, "127.0.0.1:0", "direct", true),
+  unix: (random) =>
+    overSockets(random, { path: `\0cooperator-storm-${process.pid}-${names++}` }, "unix", false),
+  chain: op(function* chain(random) {
+    const direct = random(2) === 0;
+    const file = closing(yield* io.open(join(directory, `chain-${names++}`), "w+", { direct }));
+    const size = 1 + random(30_000);
+    const [sent, got] = [memory(random, size), memory(random, size)];
+    for (;;) {
+      const position = random(100_000);
+      fill(sent, random(1 << 30));
+      const sync = random(20) === 0 ? [io.fsync(file, { dataOnly: true })] : [];
+      // A read of all of it: what is before it in the chain has ended.
+      const read = file.read(got, { position });
+      const results = yield* io.chain([file.writeAll(sent, { position }), ...sync, read]);
+      check("chain", size, results.at(-1));
+      check("chain", hashOf(sent), hashOf(got));
+    }
+  }),
   pipe: op(function* pipe(random) {
     const pipe = yield* io.openPipe();
     closing(pipe.reader);
