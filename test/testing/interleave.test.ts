@@ -442,3 +442,25 @@ test("a state that leaves out what decides is found by verify", () => {
   expect(interleave(forgetful).runs).toBeLessThan(30);
   expect(failure(() => interleave(forgetful, { verify: true })).message).toContain("leaves out something");
 });
+
+test("what a generator remembers is part of the state, though nothing can look into it", () => {
+  const outcomes = new Set<number>();
+  interleave(() => {
+    const kept = { flag: 0, copied: -1 };
+    const set = (value: number) => () => {
+      kept.flag = value;
+    };
+    const copy = op(function* () {
+      const seen = kept.flag;
+      yield* sleep(1);
+      kept.copied = seen;
+    });
+    return {
+      // The flag is 0 again when the copy is made of what it was.
+      tasks: [[set(1), set(0), nothing], [() => copy()]],
+      state: () => kept,
+      check: () => void outcomes.add(kept.copied),
+    };
+  });
+  expect([...outcomes].sort()).toEqual([0, 1]);
+});
