@@ -3,6 +3,7 @@
 import { Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { BusyError, UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import type { Inflight } from "../coordinator/scheduler/inflight.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -32,11 +33,11 @@ export function events<Args extends unknown[] = any[]>(
   options?: EventsOptions,
 ): Events<Args> {
   checkSource(source, "events()");
-  const limit = options?.limit ?? LIMIT_DEFAULT;
+  const limit = given(options, "limit") ?? LIMIT_DEFAULT;
   if (!(Number.isInteger(limit) && limit > 0)) {
     throw new UsageError("COOP_OPTION", "the limit of events() is a whole number from 1 up");
   }
-  return new Events<Args>(currentTask("events()"), source, event, limit, options?.end ?? []);
+  return new Events<Args>(currentTask("events()"), source, event, limit, given(options, "end") ?? []);
 }
 
 /** Events that wait to be taken. */

@@ -1,6 +1,7 @@
 /** The way out: what a task gives, as a promise, and operations run from code that has no task. */
 
 import type { Body } from "../coordinator/operation.ts";
+import { ownOf } from "../coordinator/options.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { unwrapExit } from "../coordinator/task/exit.ts";
 import { whenEnded } from "../coordinator/task/join.ts";
@@ -39,7 +40,7 @@ export interface RunInOptions extends Omit<SpawnOptions, "failure" | "detached" 
  * @example app.get("/", (request, response) => runIn(pool, page(request), { signal: request.signal }));
  */
 export function runIn<A>(owner: Spawner | Cooperator, body: Body<A>, options?: RunInOptions): Promise<A> {
-  const { signal, ...rest } = options ?? {};
+  const { signal, ...rest } = ownOf(options);
   if (signal !== undefined) checkSignal(signal, "runIn()");
   const task = owner.spawn(body, { ...rest, failure: "hold" });
   task.observe();

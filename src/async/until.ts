@@ -5,6 +5,7 @@
 
 import { UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { SUSPENDED } from "../coordinator/suspended.ts";
 import { current } from "../coordinator/task/current.ts";
@@ -34,7 +35,7 @@ export type Starter<A> = (signal: AbortSignal) => PromiseLike<A> | A;
 export function until<A>(source: PromiseLike<A> | Starter<A>, options?: UntilOptions<A>): Operation<A> {
   return new Until(
     source as PromiseLike<unknown> | Starter<unknown>,
-    (options?.onLate ?? null) as ((value: unknown) => unknown) | null,
+    (given(options, "onLate") ?? null) as ((value: unknown) => unknown) | null,
   ) as Operation<unknown> as Operation<A>;
 }
 

@@ -6,10 +6,12 @@
  * gets them. Priority of outcomes: kill, then the arguments from the left, then the timeout. Everything is
  * tried before anything is queued or a timer is armed. Source: seeds C-030 … C-047, X-23.
  */
+
 import { Coordinated } from "./coordinated.ts";
 import { Coordinator } from "./coordinator.ts";
 import { UsageError } from "./errors.ts";
 import { describeValue, type Operation } from "./operation.ts";
+import { given } from "./options.ts";
 import type { Timeout } from "./scheduler/timers.ts";
 import { Signal } from "./signal.ts";
 import type { Task } from "./task/task.ts";
@@ -101,9 +103,9 @@ class MultiWait extends Wait<CoordinationResult> {
     const last = args[args.length - 1];
     const options = last instanceof Coordinator || last instanceof Signal ? undefined : last;
     this.targets = (options === undefined ? args : args.slice(0, -1)) as readonly Coordinable[];
-    this.within = options?.within;
+    this.within = given(options, "within");
     this.mode = mode;
-    this.fair = options?.fair ?? false;
+    this.fair = given(options, "fair") ?? false;
     if (this.targets.length === 0) {
       throw new UsageError("COOP_NOTHING_TO_WAIT_FOR", "give at least one coordinator or signal");
     }

@@ -8,6 +8,7 @@
  */
 
 import { UsageError } from "../coordinator/errors.ts";
+import { given } from "../coordinator/options.ts";
 import { current } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { BLOCKED, RUNNING } from "../coordinator/task/task-state.ts";
@@ -161,8 +162,7 @@ export class Handle extends BaseHandle {
     this.io = io;
     this.kind = kind;
     this.descriptor = descriptor;
-    if (options !== undefined && options !== null && options.timeout !== undefined)
-      this.setTimeout(nanoseconds(options.timeout));
+    if (options !== undefined) this.setTimeoutOf(options);
     return driver;
   }
 
@@ -563,6 +563,11 @@ export class Handle extends BaseHandle {
     if (bytes.byteLength < count) return -EFAULT;
     bytes.set(count === block.bytes.byteLength ? block.bytes : block.bytes.subarray(0, count));
     return count;
+  }
+
+  private setTimeoutOf(options: IoOptions): void {
+    const timeout = given(options, "timeout");
+    if (timeout !== undefined) this.setTimeout(nanoseconds(timeout));
   }
 
   private setTimeout(length: number): void {

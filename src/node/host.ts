@@ -10,6 +10,7 @@
 import { deadlockError } from "../coordinator/diagnosis/deadlock.ts";
 import { type DeadlockError, UnsupportedError } from "../coordinator/errors.ts";
 import { meetAgain } from "../coordinator/kill/kill.ts";
+import { given, pick } from "../coordinator/options.ts";
 import { Cooperator, type Host, type Report } from "../coordinator/scheduler/cooperator.ts";
 import { allTasks } from "../coordinator/task/walk.ts";
 import { UringDriver, type UringOptions } from "../io/driver/uring-driver.ts";
@@ -80,13 +81,13 @@ export class NodeHost implements Host, Alarm {
   constructor(options?: NodeHostOptions) {
     const cooperator = new Cooperator({
       host: this,
-      ...(options?.name === undefined ? {} : { name: options.name }),
-      ...(options?.report === undefined ? {} : { report: options.report }),
-      ...(options?.stallAfter === undefined ? {} : { stallAfter: options.stallAfter }),
-      ...(options?.spawnSites === undefined ? {} : { spawnSites: options.spawnSites }),
+      ...pick(options, "name"),
+      ...pick(options, "report"),
+      ...pick(options, "stallAfter"),
+      ...pick(options, "spawnSites"),
     });
     this.cooperator = cooperator;
-    this.ringOptions = options?.ring;
+    this.ringOptions = given(options, "ring");
     this.timers = new TimerQueue(cooperator, this);
     cooperator.timers = this.timers;
     cooperator.openDriver = () => this.openDriver();

@@ -1,9 +1,11 @@
 /** Running a program in Node. */
+
 import { constants } from "node:os";
 import { checkSignal, killOnAbort } from "../async/abort.ts";
 import { showTrace } from "../coordinator/diagnosis/trace.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import { type Body, describeValue } from "../coordinator/operation.ts";
+import { checkOptions, given, type Known, pick } from "../coordinator/options.ts";
 import type { Report } from "../coordinator/scheduler/cooperator.ts";
 import { current } from "../coordinator/task/current.ts";
 import { type Exit, unwrapExit } from "../coordinator/task/exit.ts";
@@ -55,14 +57,15 @@ export class Program<A> {
         "a task cannot start a program, which nothing would end with it: spawn() a child instead",
       );
     }
-    const signal = options?.signal;
+    checkOptions(options as MainOptions | undefined, "run", OPTIONS);
+    const signal = given(options, "signal");
     if (signal !== undefined) checkSignal(signal, "run()");
     const host = new NodeHost(hostOptions(options));
     let task: Task<A>;
     try {
       task = host.cooperator.spawn(body, {
         failure: "hold",
-        ...(options?.name === undefined ? {} : { name: options.name }),
+        ...pick(options, "name"),
       });
     } catch (error) {
       void host.close();
@@ -108,7 +111,7 @@ export class Program<A> {
 }
 
 function hostOptions(options: RunOptions | undefined): NodeHostOptions | undefined {
-  const stallAfter = options?.stallAfter;
+  const stallAfter = given(options, "stallAfter");
   return stallAfter === undefined
     ? (options as NodeHostOptions)
     : { ...options, stallAfter: nanoseconds(stallAfter) / 1e6 };
@@ -120,6 +123,17 @@ export interface MainOptions extends RunOptions {
   /** Time for clean-up after a signal; what has not stopped by then is cut short and named. Default 10 seconds. */
   readonly grace?: Duration;
 }
+
+const OPTIONS: Known<MainOptions> = {
+  name: true,
+  report: true,
+  stallAfter: true,
+  spawnSites: true,
+  ring: true,
+  signal: true,
+  signals: true,
+  grace: true,
+};
 
 const GRACE_DEFAULT = "10 seconds";
 const SIGNALS_DEFAULT: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
@@ -134,8 +148,9 @@ const SIGNALS_DEFAULT: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
  * @example await main(server(8080));
  */
 export async function main<A>(body: Body<A>, options?: MainOptions): Promise<Exit<A>> {
-  const graceNs = nanoseconds(options?.grace ?? GRACE_DEFAULT);
-  const signals = checkSignals(options?.signals ?? SIGNALS_DEFAULT);
+  checkOptions(options, "main", OPTIONS);
+  const graceNs = nanoseconds(given(options, "grace") ?? GRACE_DEFAULT);
+  const signals = checkSignals(given(options, "signals") ?? SIGNALS_DEFAULT);
   const program = new Program(body, options);
   const { task, host } = program;
   let received: string | null = null;

@@ -5,9 +5,11 @@
  * would wait for ever. They get a `BrokenBarrierError`, and so does everybody who comes until `reset()`. One
  * that is killed elsewhere is nothing the barrier can know of: it calls `abort()` in its clean-up.
  */
+
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { brand, CoopError, UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { QueuedWait } from "./queued.ts";
 
@@ -43,7 +45,7 @@ export class Barrier {
     if (!Number.isSafeInteger(parties) || parties < 1) {
       throw new UsageError("COOP_COUNT", "a barrier takes a whole number of tasks from 1 up");
     }
-    this.name = options?.name ?? "barrier";
+    this.name = given(options, "name") ?? "barrier";
     this.parties = parties;
   }
 

@@ -3,9 +3,11 @@
  * more than its `lag` loses the oldest, is told how many when it next receives, and holds nobody else up.
  * Source: seeds X-25; conformance J12, J13.
  */
+
 import { Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { brand, ClosedError, CoopError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { Channel, type Source } from "./channel.ts";
 import { type EMPTY, type END, Receive } from "./channel-waits.ts";
@@ -35,7 +37,7 @@ export class Broadcast<T> {
   private closing: { readonly error: unknown } | null = null;
 
   constructor(options?: { readonly name?: string }) {
-    this.name = options?.name ?? "broadcast";
+    this.name = given(options, "name") ?? "broadcast";
   }
 
   /** Subscribers. O(1). */
@@ -89,9 +91,9 @@ export class Subscription<T> extends Embedded implements Source<T> {
   constructor(topic: string, options: SubscribeOptions | undefined) {
     super();
     this.channel = new Channel<T>({
-      capacity: options?.lag ?? LAG_DEFAULT,
+      capacity: given(options, "lag") ?? LAG_DEFAULT,
       overflow: "sliding",
-      name: options?.name ?? `subscription to ${topic}`,
+      name: given(options, "name") ?? `subscription to ${topic}`,
       undelivered: (_item, why) => {
         if (why === "overflow") this.missed++;
       },

@@ -21,6 +21,7 @@
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { ClosedError, combineErrors, UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../coordinator/operation.ts";
+import { ownOf } from "../coordinator/options.ts";
 import { yieldNow } from "../coordinator/primitives.ts";
 import { current } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -105,13 +106,8 @@ export class Channel<T> implements Source<T> {
 
   /** @throws {UsageError} `COOP_CAPACITY`, `COOP_OVERFLOW` for options that make no channel. */
   constructor(options?: number | ChannelOptions<T>) {
-    const given = typeof options === "number" ? { capacity: options } : (options ?? {});
-    const {
-      capacity = 0,
-      overflow = "wait",
-      undelivered = null,
-      name = "channel",
-    } = given as ChannelOptions<T>;
+    const own: ChannelOptions<T> = typeof options === "number" ? { capacity: options } : ownOf(options);
+    const { capacity = 0, overflow = "wait", undelivered = null, name = "channel" } = own;
     if (!(Number.isInteger(capacity) || capacity === Number.POSITIVE_INFINITY) || capacity < 0) {
       throw new UsageError(
         "COOP_CAPACITY",

@@ -8,9 +8,11 @@
  * acquired again, so that clean-up may rely on it. (The one exception is a mutex that breaks meanwhile.) A
  * notification given to a task that is killed before it has run goes to the next waiter.
  */
+
 import { Acquisition, Coordinator } from "../coordinator/coordinator.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { notHeld, notOwner } from "./guard.ts";
 import type { Mutex } from "./mutex.ts";
@@ -27,7 +29,7 @@ export class Condition {
 
   constructor(mutex: Mutex, options?: { readonly name?: string }) {
     this.mutex = mutex;
-    this.gate = new Coordinator({ held: true, name: options?.name ?? "condition" });
+    this.gate = new Coordinator({ held: true, name: given(options, "name") ?? "condition" });
   }
 
   /** For dumps and error messages. */

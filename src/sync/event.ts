@@ -4,8 +4,10 @@
  *
  * A `Signal` is the one for things that happen once; it needs no reset and says so by its type.
  */
+
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import type { Operation } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import { QueuedWait } from "./queued.ts";
 
 export interface EventStatistics {
@@ -20,8 +22,8 @@ export class Event {
   private on: boolean;
 
   constructor(options?: { readonly name?: string; readonly set?: boolean }) {
-    this.name = options?.name ?? "event";
-    this.on = options?.set ?? false;
+    this.name = given(options, "name") ?? "event";
+    this.on = given(options, "set") ?? false;
   }
 
   get isSet(): boolean {

@@ -8,8 +8,10 @@
  * who wait, and all who come later, get a `BrokenError`, until `repair()` says that the state is sound again.
  * Source: seeds X-20, C-001 … C-018.
  */
+
 import { Acquisition, Coordinator } from "../coordinator/coordinator.ts";
 import type { Body, Operation } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import { current, currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { ENDED } from "../coordinator/task/task-state.ts";
@@ -27,7 +29,7 @@ export class Mutex {
   /** @internal */ readonly gate: Coordinator;
 
   constructor(options?: { readonly name?: string }) {
-    this.gate = new Coordinator({ name: options?.name ?? "mutex" });
+    this.gate = new Coordinator({ name: given(options, "name") ?? "mutex" });
   }
 
   /** For dumps and error messages. */

@@ -5,8 +5,10 @@
  * from those who wait. When all of them have gone it is killed, and the next caller begins anew. A failure is
  * thrown to all who wait, and the next caller begins anew as well. Source: seeds X-25.
  */
+
 import { UsageError } from "../coordinator/errors.ts";
 import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import { SingleFlight } from "./single-flight.ts";
 
 export interface OnceStatistics {
@@ -35,7 +37,7 @@ export class Once<A> {
         `Once takes a generator function, which it may have to call again, not ${describeValue(body)}`,
       );
     }
-    this.name = options?.name ?? "once";
+    this.name = given(options, "name") ?? "once";
     this.body = body;
     this.flight = new SingleFlight({ name: this.name });
   }

@@ -10,6 +10,7 @@
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
+import { ownOf } from "../coordinator/options.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -53,7 +54,7 @@ export class RateLimiter implements Timed {
 
   /** @throws {UsageError} `COOP_RATE` when a number is not above zero, `COOP_DURATION` when `per` is no duration. */
   constructor(options: RateLimiterOptions) {
-    const { limit, per, burst = Math.max(1, Math.floor(limit)), name = "rate limiter" } = options;
+    const { limit, per, burst = Math.max(1, Math.floor(limit)), name = "rate limiter" } = ownOf(options);
     const length = nanoseconds(per);
     if (!(limit > 0 && limit < Number.POSITIVE_INFINITY && length > 0 && length < Number.POSITIVE_INFINITY)) {
       throw new UsageError("COOP_RATE", "a rate is a number of tokens and a time, both above 0 and finite");

@@ -17,6 +17,7 @@
 
 import { UsageError } from "../coordinator/errors.ts";
 import { Call, describeValue, type Operation } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { type Arm, Wait } from "../coordinator/wait.ts";
@@ -48,7 +49,7 @@ export interface SelectOptions {
  * if (won.key === "message") handle(won.value);
  */
 export function select<const A extends Arms>(arms: A, options?: SelectOptions): Operation<Won<A>> {
-  return new Select(arms, options?.fair ?? false) as Operation<unknown> as Operation<Won<A>>;
+  return new Select(arms, given(options, "fair") ?? false) as Operation<unknown> as Operation<Won<A>>;
 }
 
 /**
@@ -57,7 +58,7 @@ export function select<const A extends Arms>(arms: A, options?: SelectOptions): 
  * @throws {UsageError} `COOP_NOT_AN_ARM` also for an io operation: only its end shows what it gives.
  */
 export function trySelect<const A extends Arms>(arms: A, options?: SelectOptions): Won<A> | null {
-  const attempt = new Select(arms, options?.fair ?? false);
+  const attempt = new Select(arms, given(options, "fair") ?? false);
   return attempt.now(currentTask("trySelect()")) as Won<A> | null;
 }
 

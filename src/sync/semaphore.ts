@@ -5,8 +5,10 @@
  * task that ends without giving them back are gone until somebody does. `withPermits` and `using` see to that.
  * Source: seeds C-235, X-25.
  */
+
 import { UsageError } from "../coordinator/errors.ts";
 import { type Body, describeValue, type Operation } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { holding } from "./guard.ts";
 import { PermitQueue, PermitWait } from "./permit-queue.ts";
@@ -46,7 +48,7 @@ export class Semaphore {
 
   /** @throws {UsageError} `COOP_PERMITS` when `permits` is not a whole number from 0 up. */
   constructor(permits: number, options?: { readonly name?: string }) {
-    this.name = options?.name ?? "semaphore";
+    this.name = given(options, "name") ?? "semaphore";
     this.queue = new PermitQueue(whole(permits, "a semaphore"));
   }
 

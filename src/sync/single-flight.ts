@@ -5,10 +5,12 @@
  * others. When the last one that waits has gone the flight is killed; who comes for the key while it cleans up
  * waits for that and begins a new one, so that there are never two. Source: seeds X-25.
  */
+
 import { Coordinated } from "../coordinator/coordinated.ts";
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import { current } from "../coordinator/task/current.ts";
 import { unwrapExit } from "../coordinator/task/exit.ts";
 import { spawnInto } from "../coordinator/task/spawn.ts";
@@ -28,7 +30,7 @@ export class SingleFlight<K, A> {
   /** @internal */ readonly flights: Map<K, Flight> = new Map();
 
   constructor(options?: { readonly name?: string }) {
-    this.name = options?.name ?? "single flight";
+    this.name = given(options, "name") ?? "single flight";
   }
 
   statistics(): SingleFlightStatistics {

@@ -2,9 +2,11 @@
  * A value that changes, and waiting for it to: a watcher sees the latest value and may skip those between.
  * Source: seeds X-25.
  */
+
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { ClosedError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
+import { given } from "../coordinator/options.ts";
 import { Wait } from "../coordinator/wait.ts";
 import type { Source } from "./channel.ts";
 import { END } from "./channel-waits.ts";
@@ -19,7 +21,7 @@ export class Watch<T> {
 
   constructor(value: T, options?: { readonly name?: string }) {
     this.current = value;
-    this.name = options?.name ?? "watch";
+    this.name = given(options, "name") ?? "watch";
   }
 
   get value(): T {
@@ -45,7 +47,7 @@ export class Watch<T> {
 
   /** Has seen the present value: its first receive waits for a change. With `{ now: true }` it begins with it. */
   watch(options?: { readonly now?: boolean }): Watcher<T> {
-    return new Watcher(this, options?.now === true ? -1 : this.version);
+    return new Watcher(this, given(options, "now") === true ? -1 : this.version);
   }
 
   /** The value stays. Watchers get a change they have not seen, and then the end, or `error`. */

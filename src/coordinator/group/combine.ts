@@ -5,9 +5,11 @@
  * What the end of a branch means is decided at that moment, in O(1); the calling task runs once, at the end.
  * Source: seeds C-236, X-04; peers' `all`, `race`, `any`, `allSettled`.
  */
+
 import { UsageError } from "../errors.ts";
 import { killChildren, requestKill } from "../kill/kill.ts";
 import { type Body, describeValue, type Operation, op } from "../operation.ts";
+import { given } from "../options.ts";
 import { type Exit, unwrapExit } from "../task/exit.ts";
 import type { Task } from "../task/task.ts";
 import { Group, runGroup } from "./group.ts";
@@ -49,7 +51,7 @@ export function all<const B extends Branches>(
   branches: B,
   options?: ConcurrencyOptions,
 ): Operation<ValuesOf<B>> {
-  const run = new AllOf("all", branches, options?.limit);
+  const run = new AllOf("all", branches, given(options, "limit"));
   return gather(run, (task) => unwrapExit(task.exit!, task)) as Operation<ValuesOf<B>>;
 }
 
@@ -64,7 +66,7 @@ export function allSettled<const B extends Branches>(
   branches: B,
   options?: ConcurrencyOptions,
 ): Operation<ExitsOf<B>> {
-  const run = new SettledOf("allSettled", branches, options?.limit);
+  const run = new SettledOf("allSettled", branches, given(options, "limit"));
   return gather(run, (task) => task.exit!) as Operation<ExitsOf<B>>;
 }
 

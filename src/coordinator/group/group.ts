@@ -12,6 +12,7 @@
 import { BusyError, combineErrors, UsageError } from "../errors.ts";
 import { killChildren, requestKill } from "../kill/kill.ts";
 import { type Body, type BodyWith, describeValue, enter, type Operation, op } from "../operation.ts";
+import { given } from "../options.ts";
 import { current, currentTask } from "../task/current.ts";
 import { killedError } from "../task/exit.ts";
 import { Drain, reportUnobserved, runDefers } from "../task/finish.ts";
@@ -46,10 +47,10 @@ export class Group extends Scope {
   /** @internal Groups are made by {@link group}. */
   constructor(options?: GroupOptions) {
     super();
-    this.name = options?.name ?? "group";
-    const limit = options?.limit;
+    this.name = given(options, "name") ?? "group";
+    const limit = given(options, "limit");
     this.places = limit === undefined || limit === Number.POSITIVE_INFINITY ? null : new Places(limit);
-    this.onFailure = options?.onFailure ?? "kill";
+    this.onFailure = given(options, "onFailure") ?? "kill";
     const { onFailure } = this;
     if (onFailure !== "kill" && onFailure !== "collect" && typeof onFailure !== "function") {
       throw new UsageError(
@@ -80,8 +81,8 @@ export class Group extends Scope {
     if (
       places !== null &&
       this.working >= places.limit &&
-      options?.daemon !== true &&
-      options?.detached !== true
+      given(options, "daemon") !== true &&
+      given(options, "detached") !== true
     ) {
       this.checkOpen();
       throw new BusyError(

@@ -9,9 +9,11 @@
  * While anybody waits every place is taken or promised, so nobody can come in between, and somebody's end is
  * always due to serve the queue.
  */
+
 import { EmbeddedList } from "../embedded-list.ts";
 import { UsageError } from "../errors.ts";
 import { type Body, describeValue } from "../operation.ts";
+import { given } from "../options.ts";
 import type { SpawnOptions } from "../task/spawn.ts";
 import type { Task } from "../task/task.ts";
 import { Wait } from "../wait.ts";
@@ -83,7 +85,8 @@ export class PlaceWait<A> extends Wait<Task<A>> {
     group.host!.cooperator.checkThread(task.cooperator);
     const { places } = group;
     // A daemon takes no place, and a detached task belongs to somebody else.
-    if (places === null || this.options?.daemon === true || this.options?.detached === true) return true;
+    if (places === null || given(this.options, "daemon") === true || given(this.options, "detached") === true)
+      return true;
     const wait = this as unknown as PlaceWait<unknown>;
     if (group.working >= places.limit) {
       places.waiters.push(wait);

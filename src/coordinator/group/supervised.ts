@@ -1,6 +1,8 @@
 /** What a supervisor keeps running, and the restarts that are on their way: see supervisor.ts. */
+
 import { requestKill } from "../kill/kill.ts";
 import type { Body } from "../operation.ts";
+import { given, pick } from "../options.ts";
 import type { Timeout } from "../scheduler/timers.ts";
 import type { SpawnOptions } from "../task/spawn.ts";
 import type { Task } from "../task/task.ts";
@@ -42,10 +44,10 @@ export class SupervisedChild {
     this.supervisor = supervisor;
     this.factory = factory;
     this.policy = policy;
-    this.name = options?.name ?? (factory.name === "" ? "child" : factory.name);
+    this.name = given(options, "name") ?? (factory.name === "" ? "child" : factory.name);
     this.options = {
       name: this.name,
-      ...(options?.priority === undefined ? {} : { priority: options.priority }),
+      ...pick(options, "priority"),
     };
   }
 

@@ -18,6 +18,7 @@
 import { RestartLimitError, UsageError } from "../errors.ts";
 import { requestKill } from "../kill/kill.ts";
 import { type Body, type BodyWith, describeValue, enter, type Operation, op } from "../operation.ts";
+import { given } from "../options.ts";
 import type { Cooperator } from "../scheduler/cooperator.ts";
 import { type Exit, unwrapExit } from "../task/exit.ts";
 import { addDefer } from "../task/spawn.ts";
@@ -121,13 +122,13 @@ export class Supervisor {
   /** @internal Supervisors are made by {@link supervise}. */
   constructor(options: SupervisorOptions = {}) {
     this.options = options;
-    this.strategy = oneOf(strategies, options.strategy ?? "one-for-one", "a strategy") as Strategy;
-    this.policy = oneOf(policies, options.restart ?? "on-failure", "restart") as RestartPolicy;
-    this.onRestart = options.onRestart ?? null;
-    this.restartsMax = options.intensity?.restarts ?? RESTARTS_DEFAULT;
+    this.strategy = oneOf(strategies, given(options, "strategy") ?? "one-for-one", "a strategy") as Strategy;
+    this.policy = oneOf(policies, given(options, "restart") ?? "on-failure", "restart") as RestartPolicy;
+    this.onRestart = given(options, "onRestart") ?? null;
+    this.restartsMax = given(options, "intensity")?.restarts ?? RESTARTS_DEFAULT;
     if (!(this.restartsMax >= 0))
       throw new UsageError("COOP_OPTION", "intensity.restarts is a number from 0 up");
-    this.scope = new SupervisorScope(this, { name: options.name ?? "supervisor" });
+    this.scope = new SupervisorScope(this, { name: given(options, "name") ?? "supervisor" });
   }
 
   get name(): string {
@@ -153,7 +154,7 @@ export class Supervisor {
       );
     }
     this.scope.checkOpen();
-    const policy = oneOf(policies, options?.restart ?? this.policy, "restart") as RestartPolicy;
+    const policy = oneOf(policies, given(options, "restart") ?? this.policy, "restart") as RestartPolicy;
     const child = new SupervisedChild(this, factory, policy, options);
     this.all.add(child);
     this.start(child);

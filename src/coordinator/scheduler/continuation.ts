@@ -18,6 +18,7 @@ import type { Coordinator } from "../coordinator.ts";
 import { Embedded, EmbeddedList } from "../embedded-list.ts";
 import { ClosedError, UsageError } from "../errors.ts";
 import { describeValue, type Operation } from "../operation.ts";
+import { given } from "../options.ts";
 import { current, currentTask } from "../task/current.ts";
 import type { Task } from "../task/task.ts";
 import { Wait } from "../wait.ts";
@@ -61,7 +62,7 @@ export class Continuation<A> extends Coordinated implements Callback, Operation<
     checkCallback(fn);
     const task = current.task ?? (running === null ? currentTask("continue()") : running.maker);
     this.cooperator = task === null ? running!.cooperator : task.cooperator;
-    this.maker = options?.detached === true ? null : task;
+    this.maker = given(options, "detached") === true ? null : task;
     this.coordinator = coordinator;
     this.name = name;
     this.fn = fn;

@@ -13,6 +13,7 @@ import { ClosedError, fault, InvariantError, UsageError } from "../errors.ts";
 import { hurryTree } from "../kill/hurry.ts";
 import { requestKill } from "../kill/kill.ts";
 import type { Body } from "../operation.ts";
+import { given } from "../options.ts";
 import { current } from "../task/current.ts";
 import { Scope } from "../task/scope.ts";
 import { type SpawnOptions, spawnInto } from "../task/spawn.ts";
@@ -94,15 +95,15 @@ export class Cooperator {
 
   constructor(options: CooperatorOptions) {
     this.host = options.host;
-    this.name = options.name ?? "cooperator";
-    this.reporter = options.report ?? reportToConsole;
-    const { stallAfter } = options;
+    this.name = given(options, "name") ?? "cooperator";
+    this.reporter = given(options, "report") ?? reportToConsole;
+    const stallAfter = given(options, "stallAfter");
     if (stallAfter !== undefined && !(stallAfter > 0)) {
       throw new UsageError("COOP_DURATION", "stallAfter is a time in milliseconds above 0");
     }
-    this.spawnSites = options.spawnSites === true;
-    this.now = options.now ?? (() => performance.now() * 1e6);
-    this.queue = new RunQueue(options.chooser ?? null);
+    this.spawnSites = given(options, "spawnSites") === true;
+    this.now = given(options, "now") ?? (() => performance.now() * 1e6);
+    this.queue = new RunQueue(given(options, "chooser") ?? null);
     if (stallAfter !== undefined) this.needProbe().add(new StallDetector(this, stallAfter * 1e6));
   }
 
@@ -225,7 +226,7 @@ export class Cooperator {
   post(fn: () => void, options?: PostOptions): boolean {
     checkCallback(fn);
     this.checkOpen();
-    const queued = this.needCallbacks().post(fn, options?.once ?? false);
+    const queued = this.needCallbacks().post(fn, given(options, "once") ?? false);
     if (!this.inTurn) this.wantTurn();
     return queued;
   }

@@ -2,6 +2,7 @@
 
 import { UsageError } from "../errors.ts";
 import { type Body, type Operation, op } from "../operation.ts";
+import { given } from "../options.ts";
 import { Signal } from "../signal.ts";
 import { currentTask } from "./current.ts";
 import { unwrapExit } from "./exit.ts";
@@ -46,7 +47,7 @@ const start = op(function* (
   body: (ready: (value: unknown) => void) => Body<unknown>,
   options: SpawnReadyOptions | undefined,
 ) {
-  const owner = options?.owner ?? currentTask("spawnReady()");
+  const owner = given(options, "owner") ?? currentTask("spawnReady()");
   const signal = new Signal({ name: "ready" });
   const said = { ready: false, value: undefined as unknown };
   const ready = (value: unknown): void => {
@@ -54,7 +55,7 @@ const start = op(function* (
     said.ready = true;
     said.value = value;
     // From here on a failure is the owner's business.
-    task.failure = options?.failure ?? "parent";
+    task.failure = given(options, "failure") ?? "parent";
     signal.notify();
   };
   const task: Task = owner.spawn(body(ready), { ...options, failure: "hold" });

@@ -4,6 +4,7 @@ import { SpawnSite } from "../diagnosis/trace.ts";
 import { UsageError } from "../errors.ts";
 import { checkDeadline, tightenDeadline } from "../kill/deadline.ts";
 import { type Body, Call, describeValue, enter } from "../operation.ts";
+import { given } from "../options.ts";
 import type { Cooperator } from "../scheduler/cooperator.ts";
 import { checkPriority, type Priority } from "../scheduler/run-queue.ts";
 import { current, currentTask } from "./current.ts";
@@ -81,13 +82,18 @@ export function spawnInto<A>(
   body: Body<A>,
   options?: SpawnOptions,
 ): Task<A> {
-  const owner = options?.detached === true ? cooperator.root : spawner;
+  const owner = options !== undefined && given(options, "detached") === true ? cooperator.root : spawner;
   if (owner.cause !== null || owner.closed) owner.checkOpen();
   const running = current.task;
   if (running !== null && running.cooperator !== cooperator) cooperator.checkThread(running.cooperator);
   if (options !== undefined) checkOptions(cooperator, options);
   const frame = body instanceof Call ? body.frame() : enter(null, body, "spawn()").frame();
-  const task = new Task<A>(cooperator, owner, cooperator.nextId(), options?.name ?? frame.fn);
+  const task = new Task<A>(
+    cooperator,
+    owner,
+    cooperator.nextId(),
+    options === undefined ? frame.fn : (given(options, "name") ?? frame.fn),
+  );
   task.top = frame;
   if (frame.scope !== null) frame.scope.host = task as Task;
   if (running !== null) {
@@ -105,7 +111,10 @@ export function spawnInto<A>(
 
 /** Throws for what is no option, before there is a task. */
 function checkOptions(cooperator: Cooperator, options: SpawnOptions): void {
-  const { priority, failure, start, deadline } = options;
+  const priority = given(options, "priority");
+  const failure = given(options, "failure");
+  const start = given(options, "start");
+  const deadline = given(options, "deadline");
   if (priority !== undefined) checkPriority(priority);
   if (failure !== undefined) checkOption(FAILURE_MODES, failure, "failure");
   if (start !== undefined) checkOption(STARTS, start, "start");
@@ -121,15 +130,16 @@ function checkOption(allowed: readonly unknown[], value: unknown, what: string):
 }
 
 function startAs(task: Task, options: SpawnOptions): void {
-  if (options.daemon === true) {
+  if (given(options, "daemon") === true) {
     task.needRare().daemon = true;
     task.owner.needRare().daemons++;
   }
-  if (options.failure !== undefined) task.failure = options.failure;
-  if (options.priority !== undefined) task.priority = options.priority;
+  task.failure = given(options, "failure") ?? task.failure;
+  task.priority = given(options, "priority") ?? task.priority;
   if (task.cooperator.probe !== null) task.cooperator.probe.spawned(task);
-  if (options.deadline !== undefined) tightenDeadline(task, options.deadline);
-  start(task.cooperator, task, options.start ?? "queued");
+  const deadline = given(options, "deadline");
+  if (deadline !== undefined) tightenDeadline(task, deadline);
+  start(task.cooperator, task, given(options, "start") ?? "queued");
 }
 
 let nowDepth = 0;

@@ -23,6 +23,7 @@ import { effectiveDeadline, tightenDeadline } from "../kill/deadline.ts";
 import { requestKill } from "../kill/kill.ts";
 import { addKillHook, type KillHook } from "../kill/kill-hooks.ts";
 import type { Body, Operation } from "../operation.ts";
+import { given } from "../options.ts";
 import type { Cooperator } from "../scheduler/cooperator.ts";
 import { NORMAL, type Priority } from "../scheduler/run-queue.ts";
 import type { Wait } from "../wait.ts";
@@ -198,7 +199,7 @@ export class Task<A = unknown> extends Scope {
 
   /** Asks for the kill and waits until the whole subtree has cleaned up and ended. */
   killAndWait(reason?: unknown, options?: KillOptions): Operation<Exit<A>> {
-    return new KillWait<A>(this, reason, options?.within);
+    return new KillWait<A>(this, reason, given(options, "within"));
   }
 
   /** Spawns a child of this task from anywhere on its thread. Most code wants the free `spawn`. */

@@ -5,7 +5,9 @@
  * `user_data` is `index | kind << 28` and the generation: a completion that comes late can never reach
  * another operation.
  */
+
 import { UnsupportedError, UsageError, violation } from "../../coordinator/errors.ts";
+import { given } from "../../coordinator/options.ts";
 import { IDLE } from "../../handle/handle.ts";
 import { Slab } from "../../handle/slab.ts";
 import { loadBinding, type NativeBinding, type NativeRing, openRing } from "../../native/binding.ts";
@@ -231,17 +233,17 @@ export class UringDriver implements IoDriver, Alarm {
    */
   constructor(options?: UringOptions, system?: UringSystem) {
     // What is wrong is said before a ring is open.
-    this.wanted = tableSizeOf(options?.directDescriptors);
-    this.#gate = gateOf(options?.fileOperationsMax);
+    this.wanted = tableSizeOf(given(options, "directDescriptors"));
+    this.#gate = gateOf(given(options, "fileOperationsMax"));
     const binding = system?.binding ?? loadBinding();
     const ownedMax = system === undefined ? OWNED_MAX : OWNED_MAX_SIMULATED;
     this.#owned = new Int32Array(new SharedArrayBuffer(ownedMax / 8));
-    this.opcodes = options?.opcodes ?? OPCODES;
+    this.opcodes = given(options, "opcodes") ?? OPCODES;
     const ring =
       system?.ring ??
       openRing({
-        sqEntries: options?.sqEntries ?? SQ_ENTRIES,
-        cqEntries: options?.cqEntries ?? CQ_ENTRIES,
+        sqEntries: given(options, "sqEntries") ?? SQ_ENTRIES,
+        cqEntries: given(options, "cqEntries") ?? CQ_ENTRIES,
         opcodes: this.opcodes,
         owned: this.#owned,
       });
@@ -250,7 +252,7 @@ export class UringDriver implements IoDriver, Alarm {
     this.#ring = ring;
     this.supported = new Set(ring.opcodes);
     this.memory = new Memory((view) => binding.addressOf(view));
-    this.memory.checks = options?.checkBuffers === true;
+    this.memory.checks = given(options, "checkBuffers") === true;
     this.#words = new Int32Array(ring.ringMemory);
     this.#sqes = new Int32Array(ring.sqeMemory);
     this.#into = this.#sqes;

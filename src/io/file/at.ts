@@ -2,7 +2,9 @@
  * Paths of the operations that take one or two: relative ones begin at the working directory, or at an open
  * directory. Each path, with its NUL, lies in one block of ours until the last completion.
  */
+
 import { UsageError } from "../../coordinator/errors.ts";
+import { given } from "../../coordinator/options.ts";
 import { AT_FDCWD } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { IoErrorDetails } from "../errno.ts";
@@ -112,7 +114,7 @@ export function pathOperation(
 ): IoOperation<void> {
   return new IoOperation(
     kind,
-    options?.at ?? null,
+    given(options, "at") ?? null,
     null,
     number,
     new PathArgument(path, other, flags),

@@ -1,6 +1,8 @@
 /** Large amounts from one descriptor to another, with never more than two buffers on the way. */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
+import { given, pick } from "../../coordinator/options.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import { EINVAL, ENOENT, IoError } from "../errno.ts";
 import { Handle } from "../handle.ts";
@@ -36,15 +38,15 @@ const COPY_BYTES = 2 * 1024 * 1024;
  */
 export const copyFile: (from: Path, to: Path, options?: CopyFileOptions) => Operation<number> = op(
   function* copyFile(from: Path, to: Path, options?: CopyFileOptions) {
-    const at = options?.at === undefined ? {} : { at: options.at };
+    const at = pick(options, "at");
     const source = yield* open(from, "r", at);
     try {
       const { permissions, size, inode, device } = yield* stat(source);
       // Opening the source itself for writing would empty it.
-      const there = options?.exclusive === true ? null : yield* statIfThere(to, at);
+      const there = given(options, "exclusive") === true ? null : yield* statIfThere(to, at);
       if (there !== null && there.inode === inode && there.device === device) return size;
       if (size > COPY_BYTES) yield* advise(source, { advice: "sequential" });
-      const mode = options?.exclusive === true ? "wx" : "w";
+      const mode = given(options, "exclusive") === true ? "wx" : "w";
       const target = yield* open(to, mode, { ...at, permissions: permissions & 0o777 });
       try {
         return yield* copyThrough(source, target, Math.min(size + 1, COPY_BYTES));
@@ -123,8 +125,8 @@ const PIPE_BYTES = 64 * 1024;
  */
 export const sendFile: (to: Descriptor, file: Descriptor, options?: SendFileOptions) => Operation<number> =
   op(function* sendFile(to: Descriptor, file: Descriptor, options?: SendFileOptions) {
-    const from = byteOf(options?.position ?? 0, "a position");
-    const length = byteOf(options?.length ?? Number.MAX_SAFE_INTEGER - from, "a length");
+    const from = byteOf(given(options, "position") ?? 0, "a position");
+    const length = byteOf(given(options, "length") ?? Number.MAX_SAFE_INTEGER - from, "a length");
     to.checkWritable("sendFile");
     if (to.writer !== null) throw to.busy("sendFile", "writer");
     // Stands on the stream from the first byte to the last, so that nobody writes in between.

@@ -1,5 +1,7 @@
 /** An open directory: where paths begin, and what can be synced so that names survive a power failure. */
+
 import type { Operation } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, OP_OPENAT } from "../../native/layout.ts";
 import { close } from "../descriptor/close.ts";
 import { closeOrphan, Descriptor } from "../descriptor/descriptor.ts";
@@ -73,7 +75,7 @@ export class Directory extends Descriptor {
 export function openDirectory(path: Path, options?: AtOptions): Operation<Directory> {
   return new IoOperation(
     OPEN_DIRECTORY,
-    options?.at ?? null,
+    given(options, "at") ?? null,
     null,
     0,
     new PathArgument(path, NO_PATH, 0),

@@ -1,5 +1,7 @@
 /** fsync(2), fdatasync(2): waits until what was written is on the device. */
+
 import type { Operation } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { FSYNC_DATASYNC, OP_FSYNC } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import { EDQUOT, EIO, ENOSPC } from "../errno.ts";
@@ -26,7 +28,7 @@ export function fsync(file: Descriptor, options?: FsyncOptions): Operation<void>
 }
 
 function flagsOf(options: FsyncOptions | undefined): number {
-  return options?.dataOnly === true ? FSYNC_DATASYNC : 0;
+  return given(options, "dataOnly") === true ? FSYNC_DATASYNC : 0;
 }
 
 const FSYNC: Kind<void> = new Kind<void>({

@@ -1,5 +1,7 @@
 /** mkdirat(2): makes a directory. */
+
 import type { Operation } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { OP_MKDIRAT } from "../../native/layout.ts";
 import type { Handle } from "../handle.ts";
 import { type AtOptions, checkPermissions, NO_PATH, pathKind, pathOperation } from "./at.ts";
@@ -25,7 +27,7 @@ export function mkdir(path: Path, options?: MkdirOptions): Operation<void> {
 }
 
 function permissionsOf(options: MkdirOptions | undefined): number {
-  return checkPermissions(options?.permissions ?? 0o777);
+  return checkPermissions(given(options, "permissions") ?? 0o777);
 }
 
 const MKDIR = pathKind({

@@ -4,7 +4,9 @@
  * A server that joins a client's path to its own directory has to think of `..`, absolute paths, symbolic
  * links, and of somebody who exchanges a directory for a link in between. The kernel does it in one step.
  */
+
 import { type Operation, op } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import * as abi from "../../native/layout.ts";
 import { closeOrphan, type Descriptor } from "../descriptor/descriptor.ts";
 import { EAGAIN, IoError } from "../errno.ts";
@@ -74,7 +76,7 @@ function beneathOperation(
   const resolve =
     abi.RESOLVE_BENEATH |
     abi.RESOLVE_NO_MAGICLINKS |
-    (options?.symlinks === true ? 0 : abi.RESOLVE_NO_SYMLINKS);
+    (given(options, "symlinks") === true ? 0 : abi.RESOLVE_NO_SYMLINKS);
   const flags = flagsOf(mode);
   // The kernel refuses permissions where nothing can be created.
   const permissions = (flags & abi.O_CREAT) === 0 ? 0 : permissionsOf(options);

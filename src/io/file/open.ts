@@ -1,6 +1,8 @@
 /** open(2). */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import {
   AT_FDCWD,
   O_APPEND,
@@ -68,10 +70,10 @@ export function open(path: Path, mode: OpenMode = "r", options?: OpenOptions): O
 }
 
 function openOperation(path: Path, mode: OpenMode, options: OpenOptions | undefined): IoOperation<File> {
-  const flags = flagsOf(mode) | (options?.noFollow === true ? O_NOFOLLOW : 0);
-  const direct = options?.direct === true;
+  const flags = flagsOf(mode) | (given(options, "noFollow") === true ? O_NOFOLLOW : 0);
+  const direct = given(options, "direct") === true;
   const argument: OpenArgument = { bytes: pathBytes(path), text: pathText(path), flags, direct };
-  return new IoOperation(OPEN, options?.at ?? null, null, permissionsOf(options), argument, options);
+  return new IoOperation(OPEN, given(options, "at") ?? null, null, permissionsOf(options), argument, options);
 }
 
 /** @internal The O_* flags of a mode. @throws {UsageError} `COOP_ARGUMENT` when it is none. */
@@ -86,7 +88,7 @@ export function flagsOf(mode: OpenMode): number {
 
 /** @internal */
 export function permissionsOf(options: OpenOptions | undefined): number {
-  const permissions = options?.permissions ?? PERMISSIONS_DEFAULT;
+  const permissions = given(options, "permissions") ?? PERMISSIONS_DEFAULT;
   if (Number.isInteger(permissions) && permissions >= 0 && permissions <= 0o7777) return permissions;
   throw new UsageError("COOP_ARGUMENT", "permissions are a number from 0 to 0o7777");
 }

@@ -1,6 +1,8 @@
 /** poll(2): waits until a descriptor is ready, without reading or writing. */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { OP_POLL_ADD, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
@@ -48,9 +50,9 @@ export function readinessOf(result: number): Readiness {
 }
 
 function maskOf(options: PollOptions | undefined): number {
-  const writable = options?.writable === true;
-  const priority = options?.priority === true;
-  const readable = options?.readable ?? (!writable && !priority);
+  const writable = given(options, "writable") === true;
+  const priority = given(options, "priority") === true;
+  const readable = given(options, "readable") ?? (!writable && !priority);
   if (!readable && !writable && !priority) {
     throw new UsageError("COOP_ARGUMENT", "poll waits for something: readable, writable or priority");
   }

@@ -1,6 +1,8 @@
 /** Operations on a part of an open file: ftruncate(2), fallocate(2), posix_fadvise(2), sync_file_range(2). */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import * as abi from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
@@ -102,8 +104,8 @@ class Range {
   readonly length: number;
   readonly flags: number;
   constructor(options: RangeOptions | undefined, flags: number) {
-    this.position = byteOf(options?.position ?? 0, "a position");
-    this.length = byteOf(options?.length ?? 0, "a length");
+    this.position = byteOf(given(options, "position") ?? 0, "a position");
+    this.length = byteOf(given(options, "length") ?? 0, "a length");
     this.flags = flags;
   }
 }
@@ -131,7 +133,7 @@ const MODES = {
 };
 
 function allocateMode(options: AllocateOptions): number {
-  return lookUp(MODES, options.how ?? "extend", "how");
+  return lookUp(MODES, given(options, "how") ?? "extend", "how");
 }
 
 const ADVICE = {
@@ -144,7 +146,7 @@ const ADVICE = {
 };
 
 function adviceOf(options: AdviseOptions): number {
-  return lookUp(ADVICE, options?.advice, "advice");
+  return lookUp(ADVICE, given(options, "advice"), "advice");
 }
 
 function lookUp(table: Readonly<Record<string, number>>, name: unknown, what: string): number {
@@ -156,7 +158,7 @@ function lookUp(table: Readonly<Record<string, number>>, name: unknown, what: st
 }
 
 function syncFlags(options: SyncRangeOptions | undefined): number {
-  if (options?.wait === false) return abi.SYNC_FILE_RANGE_WRITE;
+  if (given(options, "wait") === false) return abi.SYNC_FILE_RANGE_WRITE;
   return abi.SYNC_FILE_RANGE_WAIT_BEFORE | abi.SYNC_FILE_RANGE_WRITE | abi.SYNC_FILE_RANGE_WAIT_AFTER;
 }
 

@@ -1,6 +1,8 @@
 /** Whole files at once: from the first byte to the last, whatever size the file system claims. */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
+import { given, pick } from "../../coordinator/options.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import { EOVERFLOW, IoError } from "../errno.ts";
 import { allocate, TRANSFER_MAX } from "../memory/memory.ts";
@@ -31,9 +33,9 @@ export const readFile: (path: Path, options?: ReadFileOptions) => Operation<Buff
   path: Path,
   options?: ReadFileOptions,
 ) {
-  const limit = options?.limit ?? TRANSFER_MAX;
+  const limit = given(options, "limit") ?? TRANSFER_MAX;
   checkLimit(limit);
-  const file = yield* open(path, "r", options?.at === undefined ? {} : { at: options.at });
+  const file = yield* open(path, "r", pick(options, "at"));
   try {
     return yield* readToEnd(file, limit);
   } finally {

@@ -1,6 +1,8 @@
 /** renameat2(2): gives a file another name. */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { OP_RENAMEAT, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../../native/layout.ts";
 import type { Handle } from "../handle.ts";
 import type { IoOperation } from "../io-operation.ts";
@@ -32,7 +34,7 @@ function renameOperation(from: Path, to: Path, options: RenameOptions | undefine
 }
 
 function flagsOf(options: RenameOptions | undefined): number {
-  const existing = options?.existing ?? "replace";
+  const existing = given(options, "existing") ?? "replace";
   if (existing === "replace") return 0;
   if (existing === "fail") return RENAME_NOREPLACE;
   if (existing === "exchange") return RENAME_EXCHANGE;

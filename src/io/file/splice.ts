@@ -1,6 +1,8 @@
 /** splice(2), tee(2): bytes from one descriptor to another inside the kernel; one of the two is a pipe. */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { OP_SPLICE, OP_TEE, SPLICE_F_MORE, SQE_WORD_ADDR } from "../../native/layout.ts";
 import { Descriptor } from "../descriptor/descriptor.ts";
 import type { IoErrorDetails } from "../errno.ts";
@@ -69,9 +71,9 @@ class Source {
   readonly writer: object | null;
   constructor(from: Descriptor, options: SpliceOptions, writer: object | null) {
     this.from = from;
-    this.fromPosition = placeOf(options.fromPosition);
-    this.toPosition = placeOf(options.toPosition);
-    this.flags = options.more === true ? SPLICE_F_MORE : 0;
+    this.fromPosition = placeOf(given(options, "fromPosition"));
+    this.toPosition = placeOf(given(options, "toPosition"));
+    this.flags = given(options, "more") === true ? SPLICE_F_MORE : 0;
     this.writer = writer;
   }
 }
@@ -92,7 +94,7 @@ function spliceOperation(
 ): IoOperation<number> {
   if (!(from instanceof Descriptor))
     throw new UsageError("COOP_DESCRIPTOR", "splice takes two open descriptors");
-  const length = options?.length;
+  const length = given(options, "length") ?? -1;
   if (!Number.isSafeInteger(length) || length < 0) {
     throw new UsageError("COOP_ARGUMENT", "splice needs a length, a whole number of bytes");
   }

@@ -1,6 +1,8 @@
 /** statx(2): what the file system knows about a file. */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { DONE } from "../../handle/handle.ts";
 import * as abi from "../../native/layout.ts";
 import { Descriptor } from "../descriptor/descriptor.ts";
@@ -79,7 +81,7 @@ export function stat(file: Path | Descriptor, options?: StatOptions): Operation<
 function statOperation(file: Path | Descriptor, options: StatOptions | undefined): IoOperation<FileStat> {
   const found = allocate(abi.STATX_BYTES);
   if (file instanceof Descriptor) {
-    if (options?.at !== undefined) {
+    if (given(options, "at") !== undefined) {
       throw new UsageError(
         "COOP_ARGUMENT",
         "stat takes a directory for `at` with a path, not with an open file",
@@ -87,9 +89,9 @@ function statOperation(file: Path | Descriptor, options: StatOptions | undefined
     }
     return new IoOperation(STAT, file, found, abi.AT_EMPTY_PATH, null, options);
   }
-  const follow = options?.link === true ? abi.AT_SYMLINK_NOFOLLOW : 0;
+  const follow = given(options, "link") === true ? abi.AT_SYMLINK_NOFOLLOW : 0;
   const argument = new PathArgument(file, NO_PATH, 0);
-  const at = options?.at ?? null;
+  const at = given(options, "at") ?? null;
   if (at !== null && !(at instanceof Descriptor)) {
     throw new UsageError("COOP_DESCRIPTOR", `at is an open directory, not ${describeValue(at)}`);
   }

@@ -1,6 +1,8 @@
 /** Everything below a directory, one entry at a time. */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { ENOENT, IoError } from "../errno.ts";
 import { type DirectoryEntry, readDirectory } from "./names.ts";
 import { type Path, pathBytes } from "./path.ts";
@@ -31,7 +33,7 @@ const ENOTDIR = 20;
  * for (let entry = yield* walker.next(); entry !== null; entry = yield* walker.next()) console.log(entry.path);
  */
 export function walk(path: Path, options?: WalkOptions): Walker {
-  const depth = options?.depth ?? DEPTH_DEFAULT;
+  const depth = given(options, "depth") ?? DEPTH_DEFAULT;
   if (!Number.isInteger(depth) || depth < 1) throw new UsageError("COOP_ARGUMENT", "a depth is from 1 up");
   return new Walker(Buffer.from(pathBytes(path)), depth);
 }

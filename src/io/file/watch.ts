@@ -2,8 +2,10 @@
  * inotify(7): what changes in directories and files. The set-up is a few short system calls, since rings have
  * no opcodes for it; the events are read through the ring, so waiting for one is an operation like any other.
  */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import * as abi from "../../native/layout.ts";
 import { close } from "../descriptor/close.ts";
 import { closeOrphan, Descriptor } from "../descriptor/descriptor.ts";
@@ -58,9 +60,9 @@ function keyOf(path: Uint8Array): string {
 }
 
 function maskOf(options: WatchOptions | undefined): number {
-  const changes = options?.changes ?? [...CHANGE_BITS.keys()].filter((change) => !QUIET.has(change));
+  const changes = given(options, "changes") ?? [...CHANGE_BITS.keys()].filter((change) => !QUIET.has(change));
   // A second watch of the same file would silently replace the first.
-  let mask = abi.IN_MASK_CREATE | (options?.noFollow === true ? abi.IN_DONT_FOLLOW : 0);
+  let mask = abi.IN_MASK_CREATE | (given(options, "noFollow") === true ? abi.IN_DONT_FOLLOW : 0);
   for (const change of changes) {
     const bit = CHANGE_BITS.get(change);
     if (bit === undefined) {

@@ -1,8 +1,10 @@
 /** Writing whole files: in place, or so that nobody ever sees half of one. */
+
 import { randomBytes } from "node:crypto";
 import { UsageError } from "../../coordinator/errors.ts";
 import { shield } from "../../coordinator/kill/shield.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
+import { given, ownOf, pick } from "../../coordinator/options.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import { ENOENT, IoError } from "../errno.ts";
 import { type Bytes, checkBytes } from "../memory/memory.ts";
@@ -34,7 +36,7 @@ export interface WriteFileOptions {
 export const writeFile: (path: Path, data: Bytes | string, options?: WriteFileOptions) => Operation<void> =
   op(function* writeFile(path: Path, data: Bytes | string, options?: WriteFileOptions) {
     const bytes = bytesOf(data);
-    const { mode, sync, at, permissions } = options ?? {};
+    const { mode, sync, at, permissions } = ownOf(options);
     const file = yield* open(path, mode ?? "w", definedOnly(at, permissions));
     try {
       yield* writeAll(file, bytes);
@@ -73,9 +75,9 @@ export const writeFileAtomic: (
 ) {
   const bytes = bytesOf(data);
   const { parent, name } = split(pathBytes(path));
-  const directory = yield* openDirectory(parent, options?.at === undefined ? {} : { at: options.at });
+  const directory = yield* openDirectory(parent, pick(options, "at"));
   try {
-    const permissions = options?.permissions ?? (yield* permissionsAt(directory, name));
+    const permissions = given(options, "permissions") ?? (yield* permissionsAt(directory, name));
     yield* replace(directory, name, bytes, permissions);
     yield* directory.sync();
   } finally {

@@ -1,6 +1,8 @@
 /** getxattr(2), setxattr(2): named bytes that a file carries beside its contents. */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import * as abi from "../../native/layout.ts";
 import { Descriptor } from "../descriptor/descriptor.ts";
 import { ENODATA, IoError } from "../errno.ts";
@@ -111,7 +113,7 @@ function setOperation(
   value: Bytes,
   options: SetXattrOptions | undefined,
 ): IoOperation<void> {
-  const mode = options?.mode;
+  const mode = given(options, "mode");
   if (mode !== undefined && mode !== "create" && mode !== "replace") {
     throw new UsageError("COOP_ARGUMENT", `mode is "create" or "replace"`);
   }

@@ -9,6 +9,7 @@
 import { EmbeddedList } from "../../coordinator/embedded-list.ts";
 import { UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
+import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import type { Task } from "../../coordinator/task/task.ts";
 import { Wait } from "../../coordinator/wait.ts";
 import { type Duration, nanoseconds } from "../../time/duration.ts";
@@ -43,6 +44,7 @@ export interface BufferPoolStatistics {
   readonly registered: boolean;
 }
 
+const KNOWN: Known<BufferPoolOptions> = { size: true, count: true, patience: true };
 const SIZE_DEFAULT = 16 * 1024;
 const COUNT_DEFAULT = 64;
 /** The kernel's limit on registered buffers. */
@@ -112,8 +114,9 @@ export class BufferPool implements Timed {
    * @throws {UsageError} `COOP_ARGUMENT` when size or count is out of range.
    */
   constructor(options?: BufferPoolOptions) {
-    const size = options?.size ?? SIZE_DEFAULT;
-    const count = options?.count ?? COUNT_DEFAULT;
+    checkOptions(options, "a BufferPool", KNOWN);
+    const size = given(options, "size") ?? SIZE_DEFAULT;
+    const count = given(options, "count") ?? COUNT_DEFAULT;
     if (!Number.isInteger(size) || size < 1 || size > SIZE_MAX) {
       throw new UsageError("COOP_ARGUMENT", `a buffer has from 1 to ${SIZE_MAX} bytes, not ${String(size)}`);
     }
@@ -123,8 +126,7 @@ export class BufferPool implements Timed {
         `a pool has from 1 to ${COUNT_MAX} buffers, not ${String(count)}`,
       );
     }
-    this.patience =
-      options?.patience === undefined ? Number.POSITIVE_INFINITY : nanoseconds(options.patience);
+    this.patience = nanoseconds(given(options, "patience") ?? Number.POSITIVE_INFINITY);
     this.io = currentIo("new BufferPool()");
     this.size = size;
     this.count = count;

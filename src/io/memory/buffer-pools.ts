@@ -1,6 +1,8 @@
 /** Buffers of several sizes: a claim gets one of the smallest size that will do. Source: seeds M-042, X-37. */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import type { Duration } from "../../time/duration.ts";
 import { BufferPool, type BufferPoolStatistics, type Lease } from "./buffer-pool.ts";
 
@@ -23,12 +25,12 @@ export class BufferPools {
 
   /** @throws {UsageError} `COOP_ARGUMENT` when the sizes do not ascend, or are out of range. */
   constructor(options?: BufferPoolsOptions) {
-    const classes = options?.classes ?? CLASSES_DEFAULT;
+    const classes = given(options, "classes") ?? CLASSES_DEFAULT;
     const ascending = classes.every(({ size }, i) => i === 0 || size > classes[i - 1]!.size);
     if (classes.length === 0 || !ascending) {
       throw new UsageError("COOP_ARGUMENT", "classes are sizes in ascending order, one at least");
     }
-    const patience = options?.patience;
+    const patience = given(options, "patience");
     this.pools = classes.map(
       ({ size, count }) => new BufferPool({ size, count, ...(patience === undefined ? {} : { patience }) }),
     );

@@ -5,8 +5,10 @@
  * The ring is memory of ours that the kernel reads: 16 bytes for each buffer, and a 16-bit tail that lies over
  * the unused end of the first. A buffer is with the kernel from `give` until a completion names it.
  */
+
 import { Embedded, EmbeddedList } from "../../coordinator/embedded-list.ts";
 import { ClosedError, UsageError } from "../../coordinator/errors.ts";
+import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { BUF_ADDR, BUF_BID, BUF_LEN, BUF_SIZE, BUF_TAIL } from "../../native/layout.ts";
 import { IoError } from "../errno.ts";
 import { currentIo, type Io } from "../io.ts";
@@ -30,6 +32,7 @@ export interface BufferRingStatistics {
   readonly shortages: number;
 }
 
+const KNOWN: Known<BufferRingOptions> = { size: true, count: true };
 const SIZE_DEFAULT = 4096;
 const COUNT_DEFAULT = 256;
 const COUNT_MAX = 32768;
@@ -71,8 +74,9 @@ export class BufferRing {
    * locked memory is short (RLIMIT_MEMLOCK), `EINVAL` before Linux 5.19.
    */
   constructor(options?: BufferRingOptions) {
-    const size = options?.size ?? SIZE_DEFAULT;
-    const count = options?.count ?? COUNT_DEFAULT;
+    checkOptions(options, "a BufferRing", KNOWN);
+    const size = given(options, "size") ?? SIZE_DEFAULT;
+    const count = given(options, "count") ?? COUNT_DEFAULT;
     if (!Number.isInteger(size) || size < 1 || size > SIZE_MAX) {
       throw new UsageError("COOP_ARGUMENT", `a buffer has from 1 to ${SIZE_MAX} bytes, not ${String(size)}`);
     }

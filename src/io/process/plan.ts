@@ -1,8 +1,10 @@
 /** What a process is started with: checked, and put into words of node:child_process. */
+
 import type { SpawnOptions as NodeOptions } from "node:child_process";
 import { constants } from "node:os";
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue } from "../../coordinator/operation.ts";
+import { given, ownOf } from "../../coordinator/options.ts";
 import { type Duration, nanoseconds } from "../../time/duration.ts";
 import { Descriptor } from "../descriptor/descriptor.ts";
 import type { Io } from "../io.ts";
@@ -56,17 +58,17 @@ export class Plan {
       throw new UsageError("COOP_ARGUMENT", `arguments are an array of texts, not ${describeValue(args)}`);
     }
     this.args = args.map((argument) => checkText(argument, "an argument"));
-    const { cwd, env, stdin, stdout, stderr } = options ?? {};
+    const { cwd, env, stdin, stdout, stderr } = ownOf(options);
     this.streams = {
       stdin: checkStream(stdin, "stdin"),
       stdout: checkStream(stdout, "stdout"),
       stderr: checkStream(stderr, "stderr"),
     };
-    this.signal = options?.signal ?? "SIGTERM";
+    this.signal = given(options, "signal") ?? "SIGTERM";
     checkSignal(this.signal);
-    this.grace = options?.grace ?? "5 seconds";
+    this.grace = given(options, "grace") ?? "5 seconds";
     nanoseconds(this.grace);
-    this.group = options?.group === true;
+    this.group = given(options, "group") === true;
     this.options = {
       cwd: cwd === undefined ? undefined : checkText(cwd, "cwd"),
       env: env === undefined ? undefined : checkEnvironment(env),

@@ -4,6 +4,7 @@ import { UsageError } from "../../coordinator/errors.ts";
 import type { Group } from "../../coordinator/group/group.ts";
 import { group } from "../../coordinator/group/group.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
+import { given, ownOf } from "../../coordinator/options.ts";
 import { EPIPE, IoError } from "../errno.ts";
 import type { File } from "../file/file.ts";
 import { allocate, type Bytes, checkBytes } from "../memory/memory.ts";
@@ -42,7 +43,7 @@ export function runProcess(
   args: readonly string[] = [],
   options?: RunProcessOptions,
 ): Operation<ProcessResult> {
-  const { input, stdin } = options ?? {};
+  const { input, stdin } = ownOf(options);
   if (input !== undefined && stdin !== undefined && stdin !== "pipe") {
     throw new UsageError(
       "COOP_ARGUMENT",
@@ -55,7 +56,7 @@ export function runProcess(
       : typeof input === "string"
         ? Buffer.from(input)
         : checkBytes(input, "runProcess");
-  const limit = options?.limit ?? LIMIT_DEFAULT;
+  const limit = given(options, "limit") ?? LIMIT_DEFAULT;
   if (!Number.isSafeInteger(limit) || limit < 0) {
     throw new UsageError("COOP_ARGUMENT", `a limit is a whole number from 0 up, not ${describeValue(limit)}`);
   }

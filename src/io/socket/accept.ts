@@ -1,5 +1,7 @@
 /** accept(2). */
+
 import type { Operation } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { OP_ACCEPT, SOCK_CLOEXEC } from "../../native/layout.ts";
 import { closeOrphan, type Descriptor } from "../descriptor/descriptor.ts";
 import type { DirectOptions } from "../descriptor/direct.ts";
@@ -27,7 +29,7 @@ export function accept(listener: Descriptor, options?: DirectOptions): Operation
 }
 
 function acceptOperation(listener: Descriptor, options: DirectOptions | undefined): IoOperation<Socket> {
-  const direct = options?.direct ?? listener?.acceptsDirect;
+  const direct = given(options, "direct") ?? listener?.acceptsDirect;
   return new IoOperation(ACCEPT, listener, null, direct === true ? DIRECTLY : 0, null, options);
 }
 

@@ -11,10 +11,12 @@
  * A kill of a task in `next()` loses nothing: a connection that was meant for it is the next one's.
  * Source: seeds X-39; conformance P12, S11; io_uring_prep_multishot_accept(3).
  */
+
 import { closeSync, openSync } from "node:fs";
 import { Embedded, EmbeddedList } from "../../coordinator/embedded-list.ts";
 import { ClosedError, UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
+import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { Wait } from "../../coordinator/wait.ts";
 import { ACCEPT_MULTISHOT, FILE_INDEX_ALLOC, OP_ACCEPT, SOCK_CLOEXEC } from "../../native/layout.ts";
 import { closeOrphan, type Dependent, type Descriptor } from "../descriptor/descriptor.ts";
@@ -46,6 +48,7 @@ export interface AcceptorStatistics {
   readonly armed: number;
 }
 
+const KNOWN: Known<AcceptAllOptions> = { unclaimed: true, direct: true };
 const UNCLAIMED_DEFAULT = 64;
 
 const ACCEPT_ALL = new Kind<unknown>({
@@ -78,7 +81,8 @@ export class Acceptor extends Embedded implements Shots, Dependent {
   /** @throws {UsageError} `COOP_ARGUMENT` when `options.unclaimed` is not from 1 up. */
   constructor(listener: Descriptor, options?: AcceptAllOptions) {
     super();
-    const unclaimed = options?.unclaimed ?? UNCLAIMED_DEFAULT;
+    checkOptions(options, "an Acceptor", KNOWN);
+    const unclaimed = given(options, "unclaimed") ?? UNCLAIMED_DEFAULT;
     if (!Number.isSafeInteger(unclaimed) || unclaimed < 1) {
       throw new UsageError("COOP_ARGUMENT", "unclaimed is a number of connections from 1 up");
     }
@@ -86,7 +90,7 @@ export class Acceptor extends Embedded implements Shots, Dependent {
     this.listener = listener;
     this.io = listener.io;
     this.unclaimedMax = unclaimed;
-    this.direct = options?.direct ?? listener.acceptsDirect;
+    this.direct = given(options, "direct") ?? listener.acceptsDirect;
     // Direct ones are none of the process's.
     if (this.direct) this.io.driver.openTable();
     this.reserve = this.direct ? -1 : openReserve();

@@ -1,5 +1,7 @@
 /** Datagram sockets: UDP, and unix sockets of that kind. Whole messages with the sender's address. */
+
 import { type Operation, op } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import type { IoErrorDetails } from "../errno.ts";
 import type { IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
@@ -28,11 +30,12 @@ export interface DatagramOptions {
 export const openDatagram: (address?: AddressLike | null, options?: DatagramOptions) => Operation<Datagram> =
   op(function* openDatagram(address?: AddressLike | null, options?: DatagramOptions) {
     const local = address === undefined || address === null ? null : parseAddress(address);
-    const peer = options?.connect === undefined ? null : parseAddress(options.connect);
+    const to = given(options, "connect");
+    const peer = to === undefined ? null : parseAddress(to);
     const made = yield* socket(local?.family ?? peer?.family ?? "ipv4", "datagram");
     let ready = false;
     try {
-      if (options?.reusePort === true) made.setOption("reusePort", true);
+      if (given(options, "reusePort") === true) made.setOption("reusePort", true);
       if (local !== null) yield* bind(made, local);
       if (peer !== null) yield* connectSocket(made, peer);
       const datagram = new Datagram(made.io, made.release());

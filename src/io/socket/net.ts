@@ -1,5 +1,7 @@
 /** Listening and connecting in one step, from the operations of this folder. */
+
 import { type Operation, op } from "../../coordinator/operation.ts";
+import { given, pick } from "../../coordinator/options.ts";
 import { timeout } from "../../time/timeout.ts";
 import { makeDirect } from "../descriptor/direct.ts";
 import {
@@ -103,18 +105,19 @@ export const connect: (target: TargetLike, options?: ConnectOptions) => Operatio
     const parsed = parseTarget(target);
     if (parsed.family !== "name") return yield* connectOne(parsed, options);
     const toName = connectToName(parsed.host, parsed.port, options);
-    return yield* options?.timeout === undefined ? toName : timeout(options.timeout, toName);
+    const within = given(options, "timeout");
+    return yield* within === undefined ? toName : timeout(within, toName);
   },
 );
 
 const connectToName = op(function* connect(host: string, port: number, options?: ConnectOptions) {
   const addresses: readonly InetAddress[] =
     host === "localhost" ? loopback(port) : interleave(yield* lookup(host, port));
-  const each = { noDelay: options?.noDelay !== false, direct: options?.direct === true };
+  const each = { noDelay: given(options, "noDelay") !== false, direct: given(options, "direct") === true };
   return yield* dial(
     addresses,
     (address) => connectOne(address, each),
-    options?.attemptDelay ?? ATTEMPT_DELAY,
+    given(options, "attemptDelay") ?? ATTEMPT_DELAY,
   );
 });
 
@@ -130,13 +133,9 @@ const connectOne = op(function* connect(address: Address, options?: ConnectOptio
   const made = yield* socket(address.family);
   let ready = false;
   try {
-    if (address.family !== "unix" && options?.noDelay !== false) made.setOption("noDelay", true);
-    yield* connectSocket(
-      made,
-      address,
-      options?.timeout === undefined ? undefined : { timeout: options.timeout },
-    );
-    if (options?.direct === true) yield* makeDirect(made);
+    if (address.family !== "unix" && given(options, "noDelay") !== false) made.setOption("noDelay", true);
+    yield* connectSocket(made, address, pick(options, "timeout"));
+    if (given(options, "direct") === true) yield* makeDirect(made);
     ready = true;
     return made;
   } finally {

@@ -12,8 +12,10 @@
  * Bytes leave the receiver in the step that hands them out: a kill of the reader loses nothing. What is left
  * when the receiver is closed is kept on the socket for its next reader.
  */
+
 import { BusyError, ClosedError, UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
+import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { Signal } from "../../coordinator/signal.ts";
 import { Wait } from "../../coordinator/wait.ts";
 import {
@@ -40,6 +42,7 @@ export interface ReceiverOptions {
   readonly held?: number;
 }
 
+const KNOWN: Known<ReceiverOptions> = { held: true };
 const HELD_DEFAULT = 16;
 
 const RECEIVE_ALL = new Kind<unknown>({
@@ -71,7 +74,8 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
   /** @throws {BusyError} when the socket has a reader. @throws {ClosedError} when it is closed. */
   constructor(socket: Socket, ring: BufferRing, options?: ReceiverOptions) {
     super();
-    const held = options?.held ?? HELD_DEFAULT;
+    checkOptions(options, "a Receiver", KNOWN);
+    const held = given(options, "held") ?? HELD_DEFAULT;
     if (!Number.isSafeInteger(held) || held < 1) {
       throw new UsageError("COOP_ARGUMENT", "held is a number of buffers from 1 up");
     }

@@ -1,7 +1,9 @@
 /** A server: a task for each connection, as many at a time as are wanted. */
+
 import { UsageError } from "../../coordinator/errors.ts";
 import { type Group, group } from "../../coordinator/group/group.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { Signal } from "../../coordinator/signal.ts";
 import { sleep } from "../../time/sleep.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
@@ -41,13 +43,13 @@ export function serve(listener: Descriptor, handler: Handler, options?: ServeOpt
   if (typeof handler !== "function") {
     throw new UsageError("COOP_ARGUMENT", `serve takes a handler, not ${describeValue(handler)}`);
   }
-  const connections = options?.connections ?? CONNECTIONS_DEFAULT;
+  const connections = given(options, "connections") ?? CONNECTIONS_DEFAULT;
   if (!Number.isSafeInteger(connections) || connections < 1) {
     throw new UsageError("COOP_ARGUMENT", "connections are a whole number from 1 up");
   }
-  const onError = options?.onError ?? null;
+  const onError = given(options, "onError") ?? null;
   return group((g: Group) =>
-    accepting(g, new Server(listener, handler, connections, options?.direct, onError)),
+    accepting(g, new Server(listener, handler, connections, given(options, "direct"), onError)),
   ) as Operation<never>;
 }
 

@@ -3,6 +3,7 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
 import { describeValue } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -51,7 +52,7 @@ function socketOperation(
   type: SocketType,
   options: DirectOptions | undefined,
 ): IoOperation<Socket> {
-  const wanted: Wanted = { type: typeOf(type), direct: options?.direct === true };
+  const wanted: Wanted = { type: typeOf(type), direct: given(options, "direct") === true };
   return new IoOperation(SOCKET, null, null, domainOf(family), wanted, options);
 }
 

@@ -5,8 +5,10 @@
  * Bytes are consumed in the step that hands them out, so a kill, a timeout, an end or a limit in the middle of
  * a message consumes nothing: the same bytes are there for whoever reads next. Source: conformance S14.
  */
+
 import { BusyError, UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { allocate, type Bytes, checkBytes } from "../memory/memory.ts";
 import type { ByteReader } from "./byte-stream.ts";
 import { IncompleteError, LimitError } from "./stream-errors.ts";
@@ -52,8 +54,8 @@ export class BufferedReader implements ByteReader {
         `a BufferedReader reads from a Socket, a File, or what has a read() like theirs, not ${describeValue(source)}`,
       );
     }
-    this.limit = whole(options?.limit ?? LIMIT_DEFAULT, "a limit");
-    this.size = Math.min(whole(options?.size ?? SIZE_DEFAULT, "a size"), this.limit);
+    this.limit = whole(given(options, "limit") ?? LIMIT_DEFAULT, "a limit");
+    this.size = Math.min(whole(given(options, "size") ?? SIZE_DEFAULT, "a size"), this.limit);
     this.source = source;
   }
 
@@ -213,7 +215,8 @@ export class BufferedReader implements ByteReader {
   }
 
   private limitOf(options: MessageOptions | undefined): number {
-    return options?.limit === undefined ? this.limit : Math.min(whole(options.limit, "a limit"), this.limit);
+    const limit = given(options, "limit");
+    return limit === undefined ? this.limit : Math.min(whole(limit, "a limit"), this.limit);
   }
 }
 

@@ -1,6 +1,8 @@
 /** Collects small writes into large ones. */
+
 import { BusyError, UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
+import { given } from "../../coordinator/options.ts";
 import { allocate, type Bytes, checkBytes } from "../memory/memory.ts";
 import type { ByteWriter } from "./byte-stream.ts";
 
@@ -24,7 +26,7 @@ export class BufferedWriter implements ByteWriter {
 
   /** @throws {UsageError} `COOP_ARGUMENT` when the size is not a whole number from 1 up. */
   constructor(sink: ByteWriter, options?: BufferedWriterOptions) {
-    const size = options?.size ?? SIZE_DEFAULT;
+    const size = given(options, "size") ?? SIZE_DEFAULT;
     if (typeof sink?.writeAll !== "function") {
       throw new UsageError(
         "COOP_ARGUMENT",

@@ -1,5 +1,7 @@
 /** Places in files: what callers may give, and how the kernel gets them exactly. */
+
 import { UsageError } from "../../coordinator/errors.ts";
+import { given } from "../../coordinator/options.ts";
 import { SQE_WORD_OFF } from "../../native/layout.ts";
 import type { Io } from "../io.ts";
 
@@ -23,7 +25,7 @@ export interface PositionOptions {
  * @throws {UsageError} `COOP_POSITION` when the position is no byte of a file.
  */
 export function positionOf(options: PositionOptions | undefined): number | bigint {
-  const position = options?.position;
+  const position = given(options, "position");
   if (position === undefined) return CURRENT;
   return checkPosition(position);
 }
