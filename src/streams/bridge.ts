@@ -36,6 +36,8 @@ export type Callback = (error?: Error | null) => void;
  * before it comes to them; more would only hold back the end.
  */
 const FAREWELL_TURNS = 8;
+/** Turns that a write under way has when the duplex is destroyed: one to begin in, one to hear of its end. */
+const LAST_WRITE_TURNS = 3;
 
 interface LastWord {
   readonly bytes: Uint8Array;
@@ -98,14 +100,26 @@ export class Bridge {
 
   /** The peer has ended, and so this side does: what has last words to say may need some turns for them. */
   holdEnd(): void {
-    const farewell = new Signal({ name: "last words" });
-    this.farewell = farewell;
-    let turns = 0;
+    this.farewell = this.turns(FAREWELL_TURNS, "last words");
+  }
+
+  /**
+   * Null when nothing is being written. Otherwise notified in some turns: what is written and destroyed at once goes out
+   * as far as there is room for it, as it does over a net.Socket.
+   */
+  lastWrite(): Signal | null {
+    return this.callback === null ? null : this.turns(LAST_WRITE_TURNS, "the last write of a duplex");
+  }
+
+  private turns(count: number, name: string): Signal {
+    const over = new Signal({ name });
+    let left = count;
     const next = (): void => {
-      if (++turns < FAREWELL_TURNS && !this.over.signaled) setImmediate(next);
-      else farewell.notify();
+      if (--left > 0) setImmediate(next);
+      else over.notify();
     };
     setImmediate(next);
+    return over;
   }
 
   /** The end is said now. Gives what has to go out before. */
@@ -257,6 +271,8 @@ export const bridging = op(function* duplex(bridge: Bridge, opening: Operation<u
   if (bridge.reads) spawn(reading(bridge, bridge.ends!.reader!));
   if (bridge.writes) spawn(writing(bridge));
   yield* bridge.over.wait();
+  const last = bridge.lastWrite();
+  if (last !== null) yield* last.wait();
   if (bridge.thrown !== null) throw bridge.thrown.error;
 });
 

@@ -139,11 +139,22 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     sees: "written",
     async run({ near, far }, note) {
       near.write(Buffer.alloc(1 << 24), () => note("written"));
-      near.write("more", (error) => note(`more ${code(error)}`));
+      near.write("more", (error) =>
+        note(error instanceof Error ? "the rest is not written" : "all is written"),
+      );
       await turns();
       near.destroy();
       far.resume();
       await closed(near);
+    },
+  },
+  "destroy right after a write: it goes out": {
+    sees: "read 5",
+    async run({ near, far }, note) {
+      near.write("hello");
+      near.destroy();
+      note(`read ${await read(far)}`);
+      await closed(near, far);
     },
   },
   "destroy with unread bytes: none of them comes later": {
