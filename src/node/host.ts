@@ -13,7 +13,8 @@ import { meetAgain } from "../coordinator/kill/kill.ts";
 import { given, pick } from "../coordinator/options.ts";
 import { Cooperator, type Host, type Report } from "../coordinator/scheduler/cooperator.ts";
 import { allTasks } from "../coordinator/task/walk.ts";
-import { UringDriver, type UringOptions } from "../io/driver/uring-driver.ts";
+import type { UringOptions } from "../io/driver/options.ts";
+import { UringDriver } from "../io/driver/uring-driver.ts";
 import { ioOf } from "../io/io.ts";
 import { type Alarm, TimerQueue } from "../time/timer-queue.ts";
 

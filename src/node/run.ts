@@ -11,7 +11,7 @@ import { current } from "../coordinator/task/current.ts";
 import { type Exit, unwrapExit } from "../coordinator/task/exit.ts";
 import { whenEnded } from "../coordinator/task/join.ts";
 import type { Task } from "../coordinator/task/task.ts";
-import type { UringOptions } from "../io/driver/uring-driver.ts";
+import type { UringOptions } from "../io/driver/options.ts";
 import { type Duration, nanoseconds } from "../time/duration.ts";
 import { NodeHost, type NodeHostOptions } from "./host.ts";
 

@@ -2,7 +2,8 @@
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 import { HIGH, op, spawn, type Task, UsageError } from "../../src/coordinator/index.ts";
-import { UringDriver, type UringOptions } from "../../src/io/driver/uring-driver.ts";
+import type { UringOptions } from "../../src/io/driver/options.ts";
+import { UringDriver } from "../../src/io/driver/uring-driver.ts";
 import {
   adoptFile,
   close,

@@ -282,7 +282,7 @@ export const mutants: readonly Mutant[] = [
     name: "submissions that the kernel refused for now are forgotten",
     file: "io/driver/uring-driver.ts",
     from: "this.retryCount++;",
-    to: "{ this.retryCount++; this.queued = 0; }",
+    to: "{ this.retryCount++; this.#sq.queued = 0; }",
     tests: SIMULATED,
   },
   {
@@ -350,15 +350,15 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a chain is handed to the kernel in two submissions",
-    file: "io/driver/uring-driver.ts",
+    file: "io/driver/submission-queue.ts",
     from: "const count = this.linked(this.stagedHead);",
     to: "const count = 1;",
     tests: CHAINS,
   },
   {
     name: "what is left of a chain that the kernel took in part runs all the same",
-    file: "io/driver/uring-driver.ts",
-    from: "if (taken > 0 && taken < this.queued) this.cutChain(taken);",
+    file: "io/driver/submission-queue.ts",
+    from: "if (count > 0 && count < this.queued) this.cutChain(count, slab);",
     to: "void this.cutChain;",
     tests: CHAINS,
   },
