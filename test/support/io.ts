@@ -52,13 +52,14 @@ export async function runIo<A>(body: Body<A>, options?: RunIoOptions<A>): Promis
   const descriptors = openDescriptors();
   const listeners = process.listenerCount("beforeExit");
   const reports: Report[] = [];
-  const program = new Program(body, { report: (report) => reports.push(report), ...options });
+  const { after, ...rest } = options ?? {};
+  const program = new Program(body, { report: (report) => reports.push(report), ...rest });
   const exit = await program.exit;
   checkFinished(program);
   expect(reports.map(({ kind, task, error }) => ({ kind, task: task?.label, error }))).toEqual([]);
   expect(process.listenerCount("beforeExit")).toBe(listeners);
   await expectDescriptors(descriptors);
-  options?.after?.({ program, io: ioStatistics(program.host.cooperator) });
+  after?.({ program, io: ioStatistics(program.host.cooperator) });
   return unwrapExit(exit, program.task);
 }
 
