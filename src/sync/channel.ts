@@ -21,7 +21,7 @@
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { ClosedError, combineErrors, UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../coordinator/operation.ts";
-import { ownOf } from "../coordinator/options.ts";
+import { checkOptions, type Known, ownOf } from "../coordinator/options.ts";
 import { yieldNow } from "../coordinator/primitives.ts";
 import { current } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -82,6 +82,13 @@ interface Returned<T> {
   readonly order: number;
 }
 
+const KNOWN: Known<ChannelOptions<unknown>> = {
+  capacity: true,
+  overflow: true,
+  undelivered: true,
+  name: true,
+};
+
 export class Channel<T> implements Source<T> {
   name: string;
   readonly capacity: number;
@@ -106,6 +113,7 @@ export class Channel<T> implements Source<T> {
 
   /** @throws {UsageError} `COOP_CAPACITY`, `COOP_OVERFLOW` for options that make no channel. */
   constructor(options?: number | ChannelOptions<T>) {
+    if (typeof options !== "number") checkOptions(options, "a Channel", KNOWN);
     const own: ChannelOptions<T> = typeof options === "number" ? { capacity: options } : ownOf(options);
     const { capacity = 0, overflow = "wait", undelivered = null, name = "channel" } = own;
     if (!(Number.isInteger(capacity) || capacity === Number.POSITIVE_INFINITY) || capacity < 0) {

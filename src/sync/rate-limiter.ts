@@ -10,7 +10,7 @@
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import { ownOf } from "../coordinator/options.ts";
+import { checkOptions, type Known, ownOf } from "../coordinator/options.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -35,6 +35,8 @@ export interface RateLimiterStatistics {
   readonly waiting: number;
 }
 
+const KNOWN: Known<RateLimiterOptions> = { limit: true, per: true, burst: true, name: true };
+
 export class RateLimiter implements Timed {
   /** For dumps and error messages. */
   readonly name: string;
@@ -54,6 +56,7 @@ export class RateLimiter implements Timed {
 
   /** @throws {UsageError} `COOP_RATE` when a number is not above zero, `COOP_DURATION` when `per` is no duration. */
   constructor(options: RateLimiterOptions) {
+    checkOptions(options, "a RateLimiter", KNOWN);
     const { limit, per, burst = Math.max(1, Math.floor(limit)), name = "rate limiter" } = ownOf(options);
     const length = nanoseconds(per);
     if (!(limit > 0 && limit < Number.POSITIVE_INFINITY && length > 0 && length < Number.POSITIVE_INFINITY)) {

@@ -2,7 +2,7 @@
 
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation } from "../../coordinator/operation.ts";
-import { given } from "../../coordinator/options.ts";
+import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import type { Duration } from "../../time/duration.ts";
 import { BufferPool, type BufferPoolStatistics, type Lease } from "./buffer-pool.ts";
 
@@ -19,12 +19,15 @@ const CLASSES_DEFAULT = [
   { size: 64 * 1024, count: 16 },
 ];
 
+const KNOWN: Known<BufferPoolsOptions> = { classes: true, patience: true };
+
 export class BufferPools {
   /** Smallest first. */
   readonly pools: readonly BufferPool[];
 
   /** @throws {UsageError} `COOP_ARGUMENT` when the sizes do not ascend, or are out of range. */
   constructor(options?: BufferPoolsOptions) {
+    checkOptions(options, "BufferPools", KNOWN);
     const classes = given(options, "classes") ?? CLASSES_DEFAULT;
     const ascending = classes.every(({ size }, i) => i === 0 || size > classes[i - 1]!.size);
     if (classes.length === 0 || !ascending) {

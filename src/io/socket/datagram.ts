@@ -1,7 +1,7 @@
 /** Datagram sockets: UDP, and unix sockets of that kind. Whole messages with the sender's address. */
 
 import { type Operation, op } from "../../coordinator/operation.ts";
-import { given } from "../../coordinator/options.ts";
+import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import type { IoErrorDetails } from "../errno.ts";
 import type { IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
@@ -20,6 +20,8 @@ export interface DatagramOptions {
   readonly reusePort?: boolean;
 }
 
+const KNOWN: Known<DatagramOptions> = { connect: true, reusePort: true };
+
 /**
  * A datagram socket that is bound to `address`; port 0 lets the system choose. Without one it gets one of its
  * own when it first sends, or connects.
@@ -30,6 +32,7 @@ export interface DatagramOptions {
 export const openDatagram: (address?: AddressLike | null, options?: DatagramOptions) => Operation<Datagram> =
   op(function* openDatagram(address?: AddressLike | null, options?: DatagramOptions) {
     const local = address === undefined || address === null ? null : parseAddress(address);
+    checkOptions(options, "openDatagram", KNOWN);
     const to = given(options, "connect");
     const peer = to === undefined ? null : parseAddress(to);
     const made = yield* socket(local?.family ?? peer?.family ?? "ipv4", "datagram");

@@ -1,7 +1,7 @@
 /** Listening and connecting in one step, from the operations of this folder. */
 
 import { type Operation, op } from "../../coordinator/operation.ts";
-import { given, pick } from "../../coordinator/options.ts";
+import { checkOptions, given, type Known, pick } from "../../coordinator/options.ts";
 import { timeout } from "../../time/timeout.ts";
 import { makeDirect } from "../descriptor/direct.ts";
 import {
@@ -35,6 +35,14 @@ export interface ListenOptions {
   readonly v6Only?: boolean;
 }
 
+const LISTEN_OPTIONS: Known<ListenOptions> = {
+  backlog: true,
+  reusePort: true,
+  noDelay: true,
+  direct: true,
+  v6Only: true,
+};
+
 /**
  * A listening socket: made, bound, and ready for `accept`. A server that was killed a moment ago may still
  * hold the address (`EADDRINUSE`) for some milliseconds.
@@ -46,6 +54,7 @@ export const listen: (
   address: AddressLike | (AddressLike & ListenOptions),
   options?: ListenOptions,
 ) => Operation<Listener> = op(function* listen(address: AddressLike, more?: ListenOptions) {
+  checkOptions(more, "listen", LISTEN_OPTIONS);
   const parsed = parseAddress(address);
   const options: ListenOptions = more ?? (typeof address === "object" ? (address as ListenOptions) : {});
   const made = yield* socket(parsed.family);
@@ -53,30 +62,22 @@ export const listen: (
   try {
     if (parsed.family !== "unix") {
       made.setOption("reuseAddress", true);
-      if (own(options, "noDelay") !== false) made.setOption("noDelay", true);
+      if (given(options, "noDelay") !== false) made.setOption("noDelay", true);
     }
-    if (own(options, "reusePort") === true) made.setOption("reusePort", true);
-    const v6Only = own(options, "v6Only");
+    if (given(options, "reusePort") === true) made.setOption("reusePort", true);
+    const v6Only = given(options, "v6Only");
     if (parsed.family === "ipv6" && v6Only !== undefined) made.setOption("v6Only", v6Only);
     yield* bind(made, parsed);
-    yield* listenSocket(made, own(options, "backlog") ?? BACKLOG_DEFAULT);
+    yield* listenSocket(made, given(options, "backlog") ?? BACKLOG_DEFAULT);
     const listener = new Listener(made.io, made.release());
     ready = true;
-    listener.acceptsDirect = own(options, "direct") === true;
+    listener.acceptsDirect = given(options, "direct") === true;
     listener.details = addressDetails(listener.localAddress ?? parsed);
     return listener;
   } finally {
     if (!ready) made[Symbol.dispose]();
   }
 });
-
-/** What somebody put on Object.prototype does not count. */
-function own<Key extends keyof ListenOptions>(
-  options: ListenOptions,
-  key: Key,
-): ListenOptions[Key] | undefined {
-  return Object.hasOwn(options, key) ? options[key] : undefined;
-}
 
 export interface ConnectOptions {
   /** Gives up after this long, the look-up of the name included. */
@@ -88,6 +89,13 @@ export interface ConnectOptions {
   /** Time one address of a host has before the next is tried beside it. Default 250 milliseconds. */
   readonly attemptDelay?: number | string;
 }
+
+const CONNECT_OPTIONS: Known<ConnectOptions> = {
+  timeout: true,
+  noDelay: true,
+  direct: true,
+  attemptDelay: true,
+};
 
 /** The recommended delay of RFC 8305. */
 const ATTEMPT_DELAY = "250 millis";
@@ -102,6 +110,7 @@ const ATTEMPT_DELAY = "250 millis";
  */
 export const connect: (target: TargetLike, options?: ConnectOptions) => Operation<Socket> = op(
   function* connect(target: TargetLike, options?: ConnectOptions) {
+    checkOptions(options, "connect", CONNECT_OPTIONS);
     const parsed = parseTarget(target);
     if (parsed.family !== "name") return yield* connectOne(parsed, options);
     const toName = connectToName(parsed.host, parsed.port, options);

@@ -3,7 +3,7 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import { type Group, group } from "../../coordinator/group/group.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
-import { given } from "../../coordinator/options.ts";
+import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { Signal } from "../../coordinator/signal.ts";
 import { sleep } from "../../time/sleep.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
@@ -23,6 +23,7 @@ export interface ServeOptions {
   readonly onError?: (error: unknown, socket: Socket) => void;
 }
 
+const KNOWN: Known<ServeOptions> = { connections: true, direct: true, onError: true };
 const CONNECTIONS_DEFAULT = 10_000;
 /** Accepted ahead of the tasks for them: enough for what arrives in one turn. */
 const UNCLAIMED_MAX = 64;
@@ -43,6 +44,7 @@ export function serve(listener: Descriptor, handler: Handler, options?: ServeOpt
   if (typeof handler !== "function") {
     throw new UsageError("COOP_ARGUMENT", `serve takes a handler, not ${describeValue(handler)}`);
   }
+  checkOptions(options, "serve", KNOWN);
   const connections = given(options, "connections") ?? CONNECTIONS_DEFAULT;
   if (!Number.isSafeInteger(connections) || connections < 1) {
     throw new UsageError("COOP_ARGUMENT", "connections are a whole number from 1 up");

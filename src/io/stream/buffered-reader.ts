@@ -8,7 +8,7 @@
 
 import { BusyError, UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
-import { given } from "../../coordinator/options.ts";
+import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { allocate, type Bytes, checkBytes } from "../memory/memory.ts";
 import type { ByteReader } from "./byte-stream.ts";
 import { IncompleteError, LimitError } from "./stream-errors.ts";
@@ -27,6 +27,7 @@ export interface MessageOptions {
 
 const SIZE_DEFAULT = 8 * 1024;
 const LIMIT_DEFAULT = 1024 * 1024;
+const KNOWN: Known<BufferedReaderOptions> = { size: true, limit: true };
 const NEWLINE = 10;
 const CARRIAGE_RETURN = 13;
 
@@ -54,6 +55,7 @@ export class BufferedReader implements ByteReader {
         `a BufferedReader reads from a Socket, a File, or what has a read() like theirs, not ${describeValue(source)}`,
       );
     }
+    checkOptions(options, "a BufferedReader", KNOWN);
     this.limit = whole(given(options, "limit") ?? LIMIT_DEFAULT, "a limit");
     this.size = Math.min(whole(given(options, "size") ?? SIZE_DEFAULT, "a size"), this.limit);
     this.source = source;

@@ -2,7 +2,7 @@
 
 import { BusyError, UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
-import { given } from "../../coordinator/options.ts";
+import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { allocate, type Bytes, checkBytes } from "../memory/memory.ts";
 import type { ByteWriter } from "./byte-stream.ts";
 
@@ -12,6 +12,7 @@ export interface BufferedWriterOptions {
 }
 
 const SIZE_DEFAULT = 16 * 1024;
+const KNOWN: Known<BufferedWriterOptions> = { size: true };
 
 /**
  * Writes wait only when the buffer is full: then the stream's back-pressure is felt. Nothing is flushed at the
@@ -26,6 +27,7 @@ export class BufferedWriter implements ByteWriter {
 
   /** @throws {UsageError} `COOP_ARGUMENT` when the size is not a whole number from 1 up. */
   constructor(sink: ByteWriter, options?: BufferedWriterOptions) {
+    checkOptions(options, "a BufferedWriter", KNOWN);
     const size = given(options, "size") ?? SIZE_DEFAULT;
     if (typeof sink?.writeAll !== "function") {
       throw new UsageError(
