@@ -1,13 +1,12 @@
 /** pread(2), read(2): bytes from a file. */
 import type { Operation } from "../../coordinator/operation.ts";
-import { OP_READ, OP_READ_FIXED } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { ioprioOf } from "../io-priority.ts";
 import { type Bytes, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
 import { keepReceived, noteReadError } from "../socket/recv.ts";
 import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
+import { submitTransfer } from "./transfer.ts";
 
 export interface ReadOptions extends IoOptions, PositionOptions {}
 
@@ -51,21 +50,7 @@ const READ: Kind<number> = new Kind({
     handle.streaming = position === CURRENT;
     if (position === CURRENT && file.inbox.waiting) return file.inbox.take(into);
     const part = file.exclusive ? roundOf(io.driver.memory, into) : into;
-    const address = handle.pin(part, false);
-    const fixed = io.fixedBuffer(into);
-    if (fixed !== -1) handle.bufferIndex = fixed;
-    const opcode = fixed === -1 ? OP_READ : OP_READ_FIXED;
-    io.driver.submit(
-      handle,
-      opcode,
-      file.number,
-      address,
-      part.byteLength,
-      position,
-      0,
-      ioprioOf(handle.urgency),
-      0,
-    );
+    submitTransfer(io, handle, false, file, into, part, position);
     if (file.exclusive && position === CURRENT) file.reader = handle;
     if (position === WIDE) setWidePosition(io, operation.argument as bigint);
     return QUEUED;

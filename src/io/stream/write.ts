@@ -1,13 +1,12 @@
 /** pwrite(2), write(2): bytes to a file. */
 import type { Operation } from "../../coordinator/operation.ts";
-import { OP_WRITE, OP_WRITE_FIXED } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { ioprioOf } from "../io-priority.ts";
 import { type Bytes, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
 import { CURRENT, type PositionOptions, positionOf, setWidePosition, WIDE } from "./position.ts";
+import { submitTransfer } from "./transfer.ts";
 
 /** Without a position: where the last one ended, or the end for an appending file, whatever the position. */
 export interface WriteOptions extends IoOptions, PositionOptions {}
@@ -102,21 +101,7 @@ function queueWrite(
   if (bytes.byteLength === 0) return countOfNone(bytes, "write");
   // What comes after it in a chain begins when all of it is written.
   const part = file.exclusive && !handle.leads ? roundOf(io.driver.memory, bytes) : bytes;
-  const address = handle.pin(part, true);
-  const fixed = io.fixedBuffer(bytes);
-  if (fixed !== -1) handle.bufferIndex = fixed;
-  const opcode = fixed === -1 ? OP_WRITE : OP_WRITE_FIXED;
-  io.driver.submit(
-    handle,
-    opcode,
-    file.number,
-    address,
-    part.byteLength,
-    position,
-    0,
-    ioprioOf(handle.urgency),
-    0,
-  );
+  submitTransfer(io, handle, true, file, bytes, part, position);
   if (file.exclusive && streaming && holder === null) file.writer = handle;
   if (position === WIDE) setWidePosition(io, (operation.argument as bigint) + BigInt(operation.sent));
   return QUEUED;
