@@ -501,11 +501,6 @@ describe("C06 clean-up that throws while an error unwinds", () => {
       expect((inner as { errors?: unknown }).errors).toEqual([outer]);
     });
   });
-
-  test.todo(
-    "C06 in a bare finally while an error unwinds: the language itself drops the first error; only defer, " +
-      "using and group can keep it",
-  );
 });
 
 test("C07 three release handlers, the first and the third throw: all run, last first, both errors are told", () => {

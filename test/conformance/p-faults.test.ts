@@ -529,7 +529,3 @@ describe("P09 errors of each operation", () => {
     });
   });
 });
-
-describe("P18 linked operations", () => {
-  test.todo("P18 are cancelled after the one that failed: there are none yet");
-});

@@ -106,6 +106,4 @@ describe.concurrent("P20 the set-up of a ring is refused", () => {
     const ended = await runWrapped({ node: ["--no-addons"] }, "first-io");
     expectRefused(reportOf(ended), /told not to load native addons/);
   });
-
-  test.todo("P20 falls back to the portable driver: there is none yet");
 });

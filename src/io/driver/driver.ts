@@ -1,6 +1,6 @@
 /**
- * What an operation needs of a driver. Three are planned: io_uring, a portable one on Node's own io, and a
- * simulated one for tests; the operations are written once, against this.
+ * What an operation needs of a driver: the operations are written once, against this. There is one, on io_uring;
+ * simulations replace the ring below it, so that they run the driver too.
  */
 import type { Driver } from "../../coordinator/scheduler/cooperator.ts";
 import type { Handle } from "../handle.ts";
