@@ -10,6 +10,9 @@ import {
   type Program,
 } from "../../src/testing/kill-everywhere.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
+import { tally } from "./tally.ts";
+
+const KILLED = "Every task killed at every point";
 
 /**
  * Checks the invariants of a runtime that has nothing left to do, and that no task waits at `gates`. Reports
@@ -65,5 +68,10 @@ export function exhaustive(program: () => Program, options?: KillEverywhereOptio
   const result = killEverywhere(program, options);
   expect(result.points).toBeGreaterThan(0);
   expect(result.reach).toBeGreaterThanOrEqual(0.99);
+  const kills = result.runs - 1;
+  tally(KILLED, "programs", 1);
+  tally(KILLED, "points at which a task can be killed", result.points);
+  tally(KILLED, "runs with a kill", kills);
+  tally(KILLED, "of them in which the kill found its task", Math.round(kills * result.reach));
   return result;
 }

@@ -6,10 +6,10 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Adds a line under `heading`. */
-export function tally(heading: string, line: string): void {
+/** Adds a line under `heading`; equal lines are counted, and those with an amount are added up. */
+export function tally(heading: string, line: string, amount?: number): void {
   const path = process.env.COOP_TALLY;
-  if (path !== undefined) appendFileSync(path, `${JSON.stringify([heading, line])}\n`);
+  if (path !== undefined) appendFileSync(path, `${JSON.stringify([heading, line, amount])}\n`);
 }
 
 export default function collect(): () => void {
@@ -19,10 +19,21 @@ export default function collect(): () => void {
   process.env.COOP_TALLY = path;
   return () => {
     const headings = new Map<string, string[]>();
+    const sums = new Map<string, number>();
     for (const text of readFileSync(path, "utf8").split("\n")) {
       if (text === "") continue;
-      const [heading, line] = JSON.parse(text) as [string, string];
-      headings.set(heading, [...(headings.get(heading) ?? []), line]);
+      const [heading, line, amount] = JSON.parse(text) as [string, string, number | null];
+      const lines = headings.get(heading) ?? [];
+      headings.set(heading, lines);
+      if (amount === null) lines.push(line);
+      else {
+        const place = JSON.stringify([heading, line]);
+        sums.set(place, (sums.get(place) ?? 0) + amount);
+      }
+    }
+    for (const [place, sum] of sums) {
+      const [heading, line] = JSON.parse(place) as [string, string];
+      headings.get(heading)!.push(`${sum.toLocaleString("en-US")} ${line}`);
     }
     rmSync(folder, { recursive: true });
     for (const [heading, lines] of [...headings].sort()) {
