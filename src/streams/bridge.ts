@@ -73,6 +73,8 @@ export class Bridge {
   private timer: IdleTimer | null = null;
   /** What a listener threw where no task could be told at once. */
   thrown: { readonly error: unknown } | null = null;
+  /** Whoever uses the duplex is done with it, and waits only for what is still to be written. */
+  leaving = false;
   /** Its task has taken its first step. */
   started = false;
   bytesRead = 0;
@@ -331,6 +333,11 @@ const endOf = op(function* end(bridge: Bridge) {
 /** Destroys the duplex when its task is killed. */
 export function destroyWhenKilled(bridge: Bridge, task: Task): void {
   task.onKill((cause: KillCause) => {
+    // Nobody wants to know any more; an http request, say, has had its response, and would throw an error of its own.
+    if (bridge.leaving) {
+      bridge.duplex.destroy();
+      return;
+    }
     // Whoever has killed it knows: that nobody listens must not end the process.
     bridge.duplex.on("error", ignore);
     const { failure, reason } = cause;

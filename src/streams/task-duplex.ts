@@ -128,6 +128,7 @@ export class TaskDuplex extends Duplex {
 
   /** Ends it, and destroys it when all has been written: whatever the peer still sends is not read. */
   destroySoon(): void {
+    this.bridge.leaving = true;
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
     else this.once("finish", this.destroy);

@@ -28,7 +28,7 @@ import {
   type Socket,
   serve,
 } from "../../src/io/index.ts";
-import { toDuplex } from "../../src/streams/index.ts";
+import { type TaskDuplex, toDuplex } from "../../src/streams/index.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import {
   expectError,
@@ -91,6 +91,29 @@ describe("S16 the owner of a duplex", () => {
       yield* nodeTurn();
       yield* stop(owner);
       yield* nodeTurn();
+      yield* far.close();
+    });
+  });
+
+  test("S16 a kill of one that is on its way out is no error", async () => {
+    await runIo(function* () {
+      const { near, far } = yield* tcpPair();
+      let duplex!: TaskDuplex;
+      const owner = spawn(function* () {
+        duplex = toDuplex(near);
+        yield* never();
+      });
+      yield* nodeTurn();
+      const log = lastEvents(duplex);
+      // More than goes out while nobody reads.
+      duplex.write(Buffer.alloc(32 << 20));
+      duplex.destroySoon();
+      yield* nodeTurn();
+      expect(duplex.destroyed).toBe(false);
+      owner.kill("no longer wanted");
+      yield* closing(duplex);
+      expect(log).toEqual(["close"]);
+      expect(near.closed).toBe(true);
       yield* far.close();
     });
   });
