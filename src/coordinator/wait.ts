@@ -96,15 +96,14 @@ export abstract class Wait<A> extends Coordinated implements Arm<A>, Iterator<un
     return this;
   }
 
-  /** Iterator protocol, driven by `yield*`: the first call waits, the second gives the result. */
+  /**
+   * Iterator protocol, driven by `yield*`: the first call waits, the second gives the result. Kept short, and the
+   * unusual kept out of it: the engine inlines it into its caller only while the whole stays below its limit.
+   */
   next(): IteratorResult<unknown, A> {
     const owner = this.task;
     if (owner !== null) {
-      if (owner !== current.task) throw inUse();
-      if (owner.wait === this) {
-        this.withdrawBegun(owner);
-        throw notDelegated();
-      }
+      if (owner !== current.task || owner.wait === this) throw this.notIterable(owner);
       this.task = null;
       return { done: true, value: this.finish(owner) };
     }
@@ -119,19 +118,35 @@ export abstract class Wait<A> extends Coordinated implements Arm<A>, Iterator<un
     try {
       done = this.begin(task);
     } catch (error) {
-      this.task = null;
-      task.wait = null;
+      this.unwait(task);
       throw error;
     }
     if (done) {
-      this.task = null;
-      task.wait = null;
+      this.unwait(task);
       return { done: true, value: this.finish(task) };
     }
     task.state = BLOCKED;
-    if (this.satisfied) task.cooperator.ready(task);
-    else if (task.doomed !== null) meet(task);
+    if (this.satisfied || task.doomed !== null) this.metInBegin(task);
     return SUSPENDED;
+  }
+
+  /** The task does not wait here. */
+  private unwait(task: Task): void {
+    this.task = null;
+    task.wait = null;
+  }
+
+  /** What has happened to the task inside `begin` takes effect. */
+  private metInBegin(task: Task): void {
+    if (this.satisfied) task.cooperator.ready(task);
+    else meet(task);
+  }
+
+  /** It was iterated over by hand, or twice at a time. */
+  private notIterable(owner: Task): UsageError {
+    if (owner !== current.task) return inUse();
+    this.withdrawBegun(owner);
+    return notDelegated();
   }
 
   return(value?: unknown): IteratorResult<unknown, A> {

@@ -407,15 +407,15 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a wait that is granted while it begins is not woken",
     file: "coordinator/wait.ts",
-    from: "if (this.satisfied) task.cooperator.ready(task);\n    else if",
-    to: "if",
+    from: "if (this.satisfied) task.cooperator.ready(task);\n    else meet(task);",
+    to: "if (!this.satisfied) meet(task);",
     tests: ["coordinator/wait-contract", "conformance/m-scheduler"],
   },
   {
     name: "a kill of itself that a wait makes while it begins is forgotten",
     file: "coordinator/wait.ts",
-    from: "else if (task.doomed !== null) meet(task);",
-    to: "",
+    from: "if (this.satisfied || task.doomed !== null) this.metInBegin(task);",
+    to: "if (this.satisfied) this.metInBegin(task);",
     tests: ["conformance/b-delivery", "conformance/e-join", "conformance/k-select"],
   },
   {

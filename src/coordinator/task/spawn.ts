@@ -82,18 +82,13 @@ export function spawnInto<A>(
   body: Body<A>,
   options?: SpawnOptions,
 ): Task<A> {
-  const owner = options !== undefined && given(options, "detached") === true ? cooperator.root : spawner;
+  const owner = options === undefined ? spawner : ownerOf(cooperator, spawner, options);
   if (owner.cause !== null || owner.closed) owner.checkOpen();
   const running = current.task;
   if (running !== null && running.cooperator !== cooperator) cooperator.checkThread(running.cooperator);
   if (options !== undefined) checkOptions(cooperator, options);
   const frame = body instanceof Call ? body.frame() : enter(null, body, "spawn()").frame();
-  const task = new Task<A>(
-    cooperator,
-    owner,
-    cooperator.nextId(),
-    options === undefined ? frame.fn : (given(options, "name") ?? frame.fn),
-  );
+  const task = new Task<A>(cooperator, owner, cooperator.nextId(), frame.fn);
   task.top = frame;
   if (frame.scope !== null) frame.scope.host = task as Task;
   if (running !== null) {
@@ -107,6 +102,10 @@ export function spawnInto<A>(
   if (options === undefined) cooperator.admit(task as Task);
   else startAs(task as Task, options);
   return task;
+}
+
+function ownerOf(cooperator: Cooperator, spawner: Scope, options: SpawnOptions): Scope {
+  return given(options, "detached") === true ? cooperator.root : spawner;
 }
 
 /** Throws for what is no option, before there is a task. */
@@ -130,6 +129,8 @@ function checkOption(allowed: readonly unknown[], value: unknown, what: string):
 }
 
 function startAs(task: Task, options: SpawnOptions): void {
+  const name = given(options, "name");
+  if (name !== undefined) task.name = name;
   if (given(options, "daemon") === true) {
     task.needRare().daemon = true;
     task.owner.needRare().daemons++;
