@@ -15,6 +15,7 @@ import {
   type Task,
   yieldNow,
 } from "../../src/coordinator/index.ts";
+import { CLEANUP_WAITS_MAX } from "../../src/coordinator/task/frame.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { checked, exhaustive, inOrder, runChecked, sized } from "../support/harness.ts";
@@ -45,6 +46,7 @@ test.each([
   "B14 a loop that swallows its kill at a wait %s is abandoned and reported, and the killer goes on",
   (_n, wait) => {
     const rt = new VirtualRuntime();
+    rt.cooperator.cleanupWaitsMax = sized(CLEANUP_WAITS_MAX, 100);
     const log: string[] = [];
     const main = rt.run(function* () {
       const parent = spawn(
@@ -78,6 +80,7 @@ test.each([
 
 test("B14 the frames below one that was abandoned still clean up, and its wait is let go", () => {
   const rt = new VirtualRuntime();
+  rt.cooperator.cleanupWaitsMax = sized(CLEANUP_WAITS_MAX, 100);
   const lock = new Coordinator({ held: true, name: "lock" });
   const log: string[] = [];
   const stubborn = op(function* stubborn() {

@@ -15,6 +15,7 @@ import { requestKill } from "../kill/kill.ts";
 import type { Body } from "../operation.ts";
 import { given } from "../options.ts";
 import { current } from "../task/current.ts";
+import { CLEANUP_WAITS_MAX } from "../task/frame.ts";
 import { Scope } from "../task/scope.ts";
 import { type SpawnOptions, spawnInto } from "../task/spawn.ts";
 import { step } from "../task/step.ts";
@@ -82,6 +83,8 @@ export class Cooperator {
   private readonly queue: RunQueue;
   /** @internal Steps in one batch; 1 lets a test look at everything between two steps. */
   batchSteps = BATCH_STEPS_MAX;
+  /** @internal Suspensions after which clean-up counts as a swallowed kill; fewer in tests. */
+  cleanupWaitsMax = CLEANUP_WAITS_MAX;
   /** @internal Owns every task that has no parent. */
   readonly root: Scope = new RootScope();
   private lastId = 0;

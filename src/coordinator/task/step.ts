@@ -11,7 +11,7 @@ import { type Call, describeValue, generatorNext } from "../operation.ts";
 import { SUSPENDED } from "../suspended.ts";
 import { current } from "./current.ts";
 import { bodyEnded, finishTask } from "./finish.ts";
-import { CLEANUP_WAITS_MAX, Frame, REDELIVERIES_MAX } from "./frame.ts";
+import { Frame, REDELIVERIES_MAX } from "./frame.ts";
 import { type Scope, UNWOUND } from "./scope.ts";
 import type { Task } from "./task.ts";
 import { DRAINING, ENDED, RUNNING } from "./task-state.ts";
@@ -124,15 +124,16 @@ function resumeAbruptly(
     if (gen.throw === undefined) throw value;
     return gen.throw(value);
   }
-  if (frame.unwinding !== null && frame.cleanupWaits++ >= CLEANUP_WAITS_MAX + REDELIVERIES_MAX) {
+  const { cleanupWaitsMax } = task.cooperator;
+  if (frame.unwinding !== null && frame.cleanupWaits++ >= cleanupWaitsMax + REDELIVERIES_MAX) {
     throw new StuckError(
       `${frame.fn?.name ?? "a frame"} swallowed its kill ${REDELIVERIES_MAX} times and was abandoned; ` +
         "do not continue, break or loop out of a finally block",
     );
   }
   // A delivery that has to be repeated means trouble: from the second on every suspension counts as one.
-  if (frame.unwinding !== null && frame.cleanupWaits < CLEANUP_WAITS_MAX) {
-    frame.cleanupWaits = CLEANUP_WAITS_MAX;
+  if (frame.unwinding !== null && frame.cleanupWaits < cleanupWaitsMax) {
+    frame.cleanupWaits = cleanupWaitsMax;
   }
   frame.unwinding = task.unwinding;
   if (gen.return === undefined) return { done: true, value: POISON };
@@ -220,7 +221,7 @@ function noteCleanup(task: Task, frame: Frame, failed: boolean, value: unknown):
 
 /** A frame that is being unwound suspends once more. */
 function stillCleaningUp(task: Task, frame: Frame): void {
-  if (frame.cleanupWaits >= CLEANUP_WAITS_MAX || task.rare?.hurried === true) meetAgain(task);
+  if (frame.cleanupWaits >= task.cooperator.cleanupWaitsMax || task.rare?.hurried === true) meetAgain(task);
   else frame.cleanupWaits++;
 }
 
