@@ -28,7 +28,7 @@ import { select } from "../../src/sync/index.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
-import { checked, exhaustive, runChecked } from "../support/harness.ts";
+import { checked, exhaustive, runChecked, sized } from "../support/harness.ts";
 import { expectNoUnhandledRejections } from "../support/rejections.ts";
 
 expectNoUnhandledRejections();
@@ -367,9 +367,10 @@ describe("U08 AbortSignal", () => {
     const controller = new AbortController();
     const { signal } = controller;
     const counts: number[] = [];
+    const tasks = sized(5_000, 500);
     runChecked(function* () {
       yield* group(function* (g) {
-        for (let i = 0; i < 5_000; i++) g.spawn(withSignal(signal, sleep(1)));
+        for (let i = 0; i < tasks; i++) g.spawn(withSignal(signal, sleep(1)));
         yield* yieldNow();
         counts.push(getEventListeners(signal, "abort").length);
       });

@@ -22,7 +22,7 @@ const SEEDS = Number(env.COOP_SEEDS ?? (env.COOP_LANE === "ci" ? 1000 : 3));
  * Time for all shuffled runs of one test: one that takes long gets fewer seeds, so that the whole stays in minutes. Tests make
  * their fixtures smaller under a seed (`sized` of the harness), so that few come near it.
  */
-const BUDGET_MS = 200 + 10 * SEEDS;
+const BUDGET_MS = 200 + 20 * SEEDS;
 /** With so many seeds the run says who got them. */
 const TOLD_FROM = 1000;
 
