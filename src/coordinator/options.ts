@@ -10,7 +10,9 @@ export function given<T extends object, K extends keyof T>(
   key: K,
 ): T[K] | undefined {
   if (options === undefined || options === null) return undefined;
-  return Object.hasOwn(options, key) ? options[key] : undefined;
+  const value = options[key];
+  // The look-up comes first, since most options are not given and it costs a tenth of the question whose the value is.
+  return value === undefined || !Object.hasOwn(options, key) ? undefined : value;
 }
 
 /** A copy of what the object itself has. */
