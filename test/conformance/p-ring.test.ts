@@ -20,6 +20,7 @@ import {
   read,
   recv,
   sendAll,
+  setupChain,
   setupNop,
   setupPipe,
   setupRecv,
@@ -92,6 +93,7 @@ function onFakeRing(options?: { readonly sqEntries: number }): { rt: VirtualRunt
   }
 }
 
+const LINK = abi.SQE_IO_LINK << abi.SQE_FLAGS_SHIFT;
 const EINTR = 4;
 const EAGAIN = 11;
 const ENOMEM = 12;
@@ -287,6 +289,35 @@ describe("P05 the submission queue is full", () => {
       );
     },
   );
+});
+
+describe("X-32 chains and the places of the ring", () => {
+  test("X-32 no submission ends in the middle of a chain that waited for room", () => {
+    const { rt, ring } = onFakeRing({ sqEntries: 4 });
+    const ends: number[] = [];
+    const flush = ring.flush.bind(ring);
+    ring.flush = (toSubmit) => {
+      const count = flush(toSubmit);
+      if (count > 0) ends.push(ring.taken.at(-1)!.words[0]!);
+      return count;
+    };
+    rt.run(
+      op(function* () {
+        for (let others = 1; others <= 4; others++) {
+          const handles = Array.from({ length: others + 3 * 3 }, () => new Handle());
+          for (const handle of handles.slice(0, others)) setupNop(handle);
+          for (let from = others; from < handles.length; from += 3) {
+            setupChain(handles.slice(from, from + 3), [nop(), nop(), nop()]);
+          }
+          for (const handle of handles) expect(yield* handle).toBe(0);
+        }
+      })(),
+    );
+    checked(rt);
+    expect(ring.taken).toHaveLength(1 + 2 + 3 + 4 + 4 * 9);
+    expect(ends.length).toBeGreaterThan(4);
+    for (const head of ends) expect(head & LINK).toBe(0);
+  });
 });
 
 describe("P06 more completions than the completion queue has room for", () => {

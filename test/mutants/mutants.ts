@@ -353,7 +353,7 @@ export const mutants: readonly Mutant[] = [
     file: "io/driver/submission-queue.ts",
     from: "const count = this.linked(this.stagedHead);",
     to: "const count = 1;",
-    tests: CHAINS,
+    tests: ["conformance/p-ring", ...CHAINS],
   },
   {
     name: "what is left of a chain that the kernel took in part runs all the same",
