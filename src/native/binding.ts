@@ -10,7 +10,7 @@ import * as layout from "./layout.ts";
 import type { NativeBinding, NativeRing, RingOptions } from "./native-types.ts";
 import { describeSetupFailure, SetupError } from "./setup-failure.ts";
 
-export type { NativeBinding, NativeRing, RingOptions, SetupFailure } from "./native-types.ts";
+export type { NativeBinding, NativeRing, RingOptions, SetupFailure, SystemCalls } from "./native-types.ts";
 export { describeSetupFailure, SetupError } from "./setup-failure.ts";
 
 const require = createRequire(import.meta.url);

@@ -153,10 +153,8 @@ export interface NativeRing {
   close(): void;
 }
 
-export interface NativeBinding {
-  createRing(options: RingOptions): NativeRing | SetupFailure;
-  /** Address of the first byte, 0 for an empty or detached view. Valid while the memory is. */
-  addressOf(view: ArrayBufferView): number;
+/** System calls that do not wait: what rings have no operation for, or not on every kernel. */
+export interface SystemCalls {
   /**
    * getsockname(2), or getpeername(2) when `peer`.
    *
@@ -185,6 +183,12 @@ export interface NativeBinding {
   inotifyAdd(fd: number, path: ArrayBufferView, mask: number): number;
   /** inotify_rm_watch(2). @returns 0 or -errno. */
   inotifyRemove(fd: number, watch: number): number;
+}
+
+export interface NativeBinding extends SystemCalls {
+  createRing(options: RingOptions): NativeRing | SetupFailure;
+  /** Address of the first byte, 0 for an empty or detached view. Valid while the memory is. */
+  addressOf(view: ArrayBufferView): number;
   /** Every shared constant as the C compiler sees it. */
   layout(): Record<string, number>;
 }

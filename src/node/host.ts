@@ -173,7 +173,7 @@ export class NodeHost implements Host, Alarm {
       }
       entry.forget();
       // Others have last words to say on standard output and error.
-      if (!borrowed && number > 2) driver.closeNow(number);
+      if (!borrowed && number > 2) driver.calls.closeFd(number);
     }
   }
 

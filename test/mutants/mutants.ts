@@ -379,8 +379,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "operations on a direct descriptor are cancelled on the ordinary one of the same number",
     file: "io/driver/uring-driver.ts",
-    from: "cancels ? opFlags | abi.CANCEL_FD_FIXED : opFlags",
-    to: "opFlags",
+    from: "if (cancels) flags |= abi.CANCEL_FD_FIXED;",
+    to: "if (cancels) flags |= 0;",
     tests: DIRECT,
   },
   {

@@ -102,7 +102,7 @@ describe("the simulation itself", () => {
         (simulation) =>
           function* () {
             const listener = yield* listen("127.0.0.1:1000");
-            simulation.runtime.driver.closeNow(listener.fd);
+            simulation.runtime.driver.calls.closeFd(listener.fd);
             yield* sleep(1);
           },
         { faults: {}, kills: 0 },

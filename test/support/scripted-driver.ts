@@ -8,6 +8,7 @@ import type { DriverStatistics, IoDriver } from "../../src/io/driver/driver.ts";
 import { type Handle, OWN_CANCEL, OWN_COMPLETION } from "../../src/io/handle.ts";
 import { ioStatistics } from "../../src/io/io.ts";
 import { Memory } from "../../src/io/memory/memory.ts";
+import type { SystemCalls } from "../../src/native/binding.ts";
 import * as abi from "../../src/native/layout.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { checked } from "./harness.ts";
@@ -48,6 +49,9 @@ export interface Script {
   readonly cancel?: (submission: Submission) => CancelScript;
 }
 
+const EBADF = 9;
+const ENOSYS = 38;
+const EOPNOTSUPP = 95;
 const ECANCELED = 125;
 const NOTHING: Submission = {
   handle: null as unknown as Handle,
@@ -67,6 +71,7 @@ export class ScriptedDriver implements IoDriver {
   limit = 1000;
   /** Chains are for kernels. */
   readonly chainMax = 0;
+  readonly calls: SystemCalls;
   onQueued: (() => void) | null = null;
   readonly memory: Memory;
   /** Every operation in the order of submission. */
@@ -86,6 +91,7 @@ export class ScriptedDriver implements IoDriver {
   constructor(script: Script) {
     this.script = script;
     this.memory = new Memory((view) => this.place(view));
+    this.calls = this.systemCalls();
   }
 
   get inflight(): number {
@@ -166,23 +172,6 @@ export class ScriptedDriver implements IoDriver {
 
   disown(): void {}
 
-  closeNow(fd: number): number {
-    this.open.delete(fd);
-    return 0;
-  }
-
-  socketName(): number {
-    return -95;
-  }
-
-  setSocketOption(): number {
-    return 0;
-  }
-
-  getSocketOption(): number {
-    return -95;
-  }
-
   registerBuffers(): number {
     return -12;
   }
@@ -194,34 +183,6 @@ export class ScriptedDriver implements IoDriver {
 
   unregisterBuffers(): void {}
 
-  socketNow(): number {
-    return -38;
-  }
-
-  bindNow(): number {
-    return -38;
-  }
-
-  listenNow(): number {
-    return -38;
-  }
-
-  pipeNow(): number {
-    return -38;
-  }
-
-  inotifyOpen(): number {
-    return -38;
-  }
-
-  inotifyAdd(): number {
-    return -38;
-  }
-
-  inotifyRemove(): number {
-    return -38;
-  }
-
   validDescriptor(fd: number): boolean {
     return this.open.has(fd);
   }
@@ -231,6 +192,24 @@ export class ScriptedDriver implements IoDriver {
   statistics(): DriverStatistics {
     const { submitted, completed, inflight, cancels, flushes, backlog } = this;
     return { submitted, completed, inflight, cancels, stale: 0, flushes, retries: 0, backlog };
+  }
+
+  private systemCalls(): SystemCalls {
+    const absent = (): number => -ENOSYS;
+    return {
+      closeFd: (fd) => (this.open.delete(fd) ? 0 : -EBADF),
+      validFd: (fd) => this.open.has(fd),
+      setSocketOption: () => 0,
+      getSocketOption: () => -EOPNOTSUPP,
+      socketName: () => -EOPNOTSUPP,
+      socketNow: absent,
+      bindNow: absent,
+      listenNow: absent,
+      pipeNow: absent,
+      inotifyOpen: absent,
+      inotifyAdd: absent,
+      inotifyRemove: absent,
+    };
   }
 
   private place(view: ArrayBufferView): number {

@@ -48,7 +48,8 @@ function socketType(io: Io, number: number): number {
   // No system call can ask; it is taken for a stream.
   if (number >= DIRECT) return SOCK_STREAM;
   const type = new Int32Array(1);
-  const known = io.driver.getSocketOption(number, SOL_SOCKET, SO_TYPE, new Uint8Array(type.buffer)) >= 0;
+  const known =
+    io.driver.calls.getSocketOption(number, SOL_SOCKET, SO_TYPE, new Uint8Array(type.buffer)) >= 0;
   return known ? type[0]! : -1;
 }
 

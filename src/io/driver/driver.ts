@@ -3,6 +3,7 @@
  * simulations replace the ring below it, so that they run the driver too.
  */
 import type { Driver } from "../../coordinator/scheduler/cooperator.ts";
+import type { SystemCalls } from "../../native/binding.ts";
 import type { Handle } from "../handle.ts";
 import type { Memory } from "../memory/memory.ts";
 
@@ -32,6 +33,8 @@ export interface IoDriver extends Driver {
   /** Its descriptors are none of this process: no system call may be given one. */
   readonly simulated: boolean;
   readonly memory: Memory;
+  /** What is no operation, or not on every kernel: see {@link lacks}. */
+  readonly calls: SystemCalls;
   /** Operations in flight at once; above it every setup is refused. */
   readonly limit: number;
   /**
@@ -91,12 +94,6 @@ export interface IoDriver extends Driver {
   own(fd: number): void;
   /** It is not, any more. */
   disown(fd: number): void;
-  /** Closes a descriptor at once, with a plain system call. Returns 0 or -errno. */
-  closeNow(fd: number): number;
-  socketName(fd: number, peer: boolean, out: Uint8Array): number;
-  setSocketOption(fd: number, level: number, name: number, value: number | Uint8Array): number;
-  /** Returns how much of `out` was filled, or -errno. */
-  getSocketOption(fd: number, level: number, name: number, out: Uint8Array): number;
   /** Registers fixed buffers, `count` times `size` bytes from the start of `arena`. Returns 0 or -errno. */
   registerBuffers(arena: Uint8Array<SharedArrayBuffer>, count: number, size: number): number;
   unregisterBuffers(): void;
@@ -104,20 +101,8 @@ export interface IoDriver extends Driver {
   registerBufferGroup(ring: Uint8Array<SharedArrayBuffer>, count: number, group: number): number;
   /** The kernel takes no more from it. */
   unregisterBufferGroup(group: number): void;
+  /** Open, and no descriptor of the driver's own. */
   validDescriptor(fd: number): boolean;
-  /**
-   * Calls that do not wait, for kernels that have no opcode for them: see {@link lacks}. Each returns what the
-   * operation would, or -errno.
-   */
-  socketNow(domain: number, type: number): number;
-  bindNow(fd: number, address: Uint8Array): number;
-  listenNow(fd: number, backlog: number): number;
-  pipeNow(out: Uint8Array): number;
-  /** A descriptor of inotify(7), or -errno. */
-  inotifyOpen(): number;
-  /** Returns the number of the watch, or -errno. */
-  inotifyAdd(fd: number, path: Uint8Array, mask: number): number;
-  inotifyRemove(fd: number, watch: number): number;
   /** Gives everything back. Operations in flight are cancelled and waited for. */
   close(): void;
   statistics(): DriverStatistics;

@@ -6,7 +6,13 @@ import { UnsupportedError, violation } from "../../coordinator/errors.ts";
 import { given } from "../../coordinator/options.ts";
 import { IDLE } from "../../handle/handle.ts";
 import { Slab } from "../../handle/slab.ts";
-import { loadBinding, type NativeBinding, type NativeRing, openRing } from "../../native/binding.ts";
+import {
+  loadBinding,
+  type NativeBinding,
+  type NativeRing,
+  openRing,
+  type SystemCalls,
+} from "../../native/binding.ts";
 import * as abi from "../../native/layout.ts";
 import type { Alarm } from "../../time/timer-queue.ts";
 import { EAGAIN, EBUSY, ECANCELED, EINTR, EMFILE, ENOMEM, IoError } from "../errno.ts";
@@ -21,7 +27,7 @@ import { SubmissionQueue } from "./submission-queue.ts";
 import { INDEX_MASK, KIND_ALARM, KIND_CANCEL, KIND_NONE, KIND_OPERATION, KIND_SHIFT } from "./user-data.ts";
 
 /** Operations in flight at once. */
-export const INFLIGHT_MAX = 1 << 20;
+const INFLIGHT_MAX = 1 << 20;
 
 /** Places in the table of direct descriptors unless the program says how many. A place costs the kernel 8 bytes. */
 const TABLE_DEFAULT = 1 << 16;
@@ -45,12 +51,12 @@ export class UringDriver implements IoDriver, Alarm {
   readonly name = "io_uring";
   readonly simulated: boolean;
   readonly memory: Memory;
+  readonly calls: SystemCalls;
   readonly limit: number = INFLIGHT_MAX;
   readonly chainMax: number;
   /** Called when the alarm goes off. */
   onAlarm: (() => void) | null = null;
   onQueued: (() => void) | null = null;
-  private readonly binding: UringSystem["binding"];
   readonly #ring: NativeRing;
   /** Background operations are not held to the limit. */
   private readonly slab = new Slab<Handle>(INFLIGHT_MAX * 2);
@@ -115,7 +121,7 @@ export class UringDriver implements IoDriver, Alarm {
         owned: this.#owned,
       });
     this.simulated = system !== undefined;
-    this.binding = binding;
+    this.calls = binding;
     this.#ring = ring;
     this.supported = new Set(ring.opcodes);
     this.memory = new Memory((view) => binding.addressOf(view));
@@ -173,54 +179,25 @@ export class UringDriver implements IoDriver, Alarm {
     }
     const { generation } = handle;
     this.submittedCount++;
-    if (fd >= DIRECT) {
-      this.submitDirect(handle, opcode, fd, address, length, offset, opFlags, ioprio, extra);
+    const direct = fd >= DIRECT;
+    if (direct && opcode === abi.OP_CLOSE) {
+      this.#sq.write(null, opcode, 0, 0, 0, 0, 0, index, generation, 0, fd - DIRECT + 1);
       return;
     }
+    const cancels = opcode === abi.OP_ASYNC_CANCEL;
     // One operation of a chain is with the kernel's workers at a time, and they have to stay together.
     const sq = this.#sq;
     const held = this.#gate === null || sq.chaining ? null : this.#gate.hold(handle, opcode);
     // A cancel of all on a descriptor: the kernel does not know of those that wait here.
-    if (this.#gate !== null && opcode === abi.OP_ASYNC_CANCEL) this.dropped.push(...this.#gate.dropAll(fd));
-    sq.write(
-      held,
-      opcode | (ioprio << abi.SQE_IOPRIO_SHIFT),
-      fd,
-      address,
-      length,
-      offset,
-      opFlags,
-      index,
-      generation,
-      handle.bufferIndex,
-      extra,
-    );
-  }
-
-  /** As {@link submit}, for a direct descriptor, once the handle has its place. */
-  private submitDirect(
-    handle: Handle,
-    opcode: number,
-    fd: number,
-    address: number,
-    length: number,
-    offset: number,
-    opFlags: number,
-    ioprio: number,
-    extra: number,
-  ): void {
-    const place = fd - DIRECT;
-    const { index, generation, bufferIndex } = handle;
-    if (opcode === abi.OP_CLOSE) {
-      this.#sq.write(null, opcode, 0, 0, 0, 0, 0, index, generation, 0, place + 1);
-      return;
-    }
-    const cancels = opcode === abi.OP_ASYNC_CANCEL;
     if (cancels && this.#gate !== null) this.dropped.push(...this.#gate.dropAll(fd));
-    const held = this.#gate === null || this.#sq.chaining ? null : this.#gate.hold(handle, opcode);
-    const head = opcode | (ioprio << abi.SQE_IOPRIO_SHIFT) | (cancels ? 0 : FIXED);
-    const flags = cancels ? opFlags | abi.CANCEL_FD_FIXED : opFlags;
-    this.#sq.write(held, head, place, address, length, offset, flags, index, generation, bufferIndex, extra);
+    let head = opcode | (ioprio << abi.SQE_IOPRIO_SHIFT);
+    let flags = opFlags;
+    if (direct) {
+      if (cancels) flags |= abi.CANCEL_FD_FIXED;
+      else head |= FIXED;
+    }
+    const at = direct ? fd - DIRECT : fd;
+    sq.write(held, head, at, address, length, offset, flags, index, generation, handle.bufferIndex, extra);
   }
 
   openTable(): void {
@@ -455,22 +432,6 @@ export class UringDriver implements IoDriver, Alarm {
     if (word < this.#owned.length) this.#owned[word]! &= ~(1 << (fd & 31));
   }
 
-  closeNow(fd: number): number {
-    return this.binding.closeFd(fd);
-  }
-
-  socketName(fd: number, peer: boolean, out: Uint8Array): number {
-    return this.binding.socketName(fd, peer, out);
-  }
-
-  setSocketOption(fd: number, level: number, name: number, value: number | Uint8Array): number {
-    return this.binding.setSocketOption(fd, level, name, value);
-  }
-
-  getSocketOption(fd: number, level: number, name: number, out: Uint8Array): number {
-    return this.binding.getSocketOption(fd, level, name, out);
-  }
-
   registerBuffers(arena: Uint8Array<SharedArrayBuffer>, count: number, size: number): number {
     return this.#ring.registerBuffers(arena, count, size);
   }
@@ -489,35 +450,7 @@ export class UringDriver implements IoDriver, Alarm {
 
   validDescriptor(fd: number): boolean {
     if (fd >= DIRECT) return fd - DIRECT < this.tableSize;
-    return this.binding.validFd(fd) && fd !== this.#ring.fd && fd !== this.#ring.eventfd;
-  }
-
-  socketNow(domain: number, type: number): number {
-    return this.binding.socketNow(domain, type);
-  }
-
-  bindNow(fd: number, address: Uint8Array): number {
-    return this.binding.bindNow(fd, address);
-  }
-
-  listenNow(fd: number, backlog: number): number {
-    return this.binding.listenNow(fd, backlog);
-  }
-
-  pipeNow(out: Uint8Array): number {
-    return this.binding.pipeNow(out);
-  }
-
-  inotifyOpen(): number {
-    return this.binding.inotifyOpen();
-  }
-
-  inotifyAdd(fd: number, path: Uint8Array, mask: number): number {
-    return this.binding.inotifyAdd(fd, path, mask);
-  }
-
-  inotifyRemove(fd: number, watch: number): number {
-    return this.binding.inotifyRemove(fd, watch);
+    return this.calls.validFd(fd) && fd !== this.#ring.fd && fd !== this.#ring.eventfd;
   }
 
   close(): void {

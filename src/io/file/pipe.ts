@@ -74,7 +74,7 @@ const PIPE: Kind<Pipe> = new Kind({
   setup(io, handle, operation) {
     if (io.driver.lacks(OP_PIPE)) {
       handle.bytes = operation.bytes;
-      return io.driver.pipeNow(operation.bytes!);
+      return io.driver.calls.pipeNow(operation.bytes!);
     }
     const address = handle.pin(operation.bytes!, false);
     io.driver.submit(handle, OP_PIPE, 0, address, 0, 0, O_CLOEXEC, 0, 0);

@@ -107,7 +107,7 @@ class Watches {
 
   /** Returns 0 or -errno. */
   add(io: Io, fd: number, target: Target): number {
-    const watch = io.driver.inotifyAdd(fd, target.path, target.mask);
+    const watch = io.driver.calls.inotifyAdd(fd, target.path, target.mask);
     if (watch < 0) {
       this.refused = target.text;
       return watch;
@@ -123,12 +123,12 @@ const WATCH: Kind<FileWatcher> = new Kind({
   setup(io, _handle, operation) {
     const { driver } = io;
     const watches = operation.argument as Watches;
-    const fd = driver.inotifyOpen();
+    const fd = driver.calls.inotifyOpen();
     if (fd < 0) return fd;
     for (const target of watches.targets) {
       const result = watches.add(io, fd, target);
       if (result === 0) continue;
-      driver.closeNow(fd);
+      driver.calls.closeFd(fd);
       return result;
     }
     return fd;
@@ -187,7 +187,7 @@ export class FileWatcher extends Descriptor {
     if (watch === undefined) return false;
     this.watches.numbers.delete(key);
     // When the kernel does not know it, it has ended by itself.
-    if (this.io.driver.inotifyRemove(this.number, watch) === 0) this.leaving.add(watch);
+    if (this.io.driver.calls.inotifyRemove(this.number, watch) === 0) this.leaving.add(watch);
     return true;
   }
 

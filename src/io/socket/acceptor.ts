@@ -140,7 +140,7 @@ export class Acceptor extends Embedded implements Shots, Dependent {
     const { driver } = this.io;
     for (const number of this.numbers.splice(0)) {
       driver.disown(number);
-      driver.closeNow(number);
+      driver.calls.closeFd(number);
     }
     if (this.reserve !== -1) closeSync(this.reserve);
     this.reserve = -1;
@@ -255,7 +255,7 @@ export class Acceptor extends Embedded implements Shots, Dependent {
 
   /** Closes a connection to have the reserve again. */
   private shed(number: number): void {
-    this.io.driver.closeNow(number);
+    this.io.driver.calls.closeFd(number);
     this.reserve = openReserve();
     this.shedCount++;
   }

@@ -59,7 +59,7 @@ export class AnySocket extends Descriptor {
     this.checkOpen("getsockopt");
     this.checkOrdinary("getsockopt");
     const bytes = scratch.subarray(0, UCRED_SIZE);
-    const result = this.io.driver.getSocketOption(this.number, SOL_SOCKET, SO_PEERCRED, bytes);
+    const result = this.io.driver.calls.getSocketOption(this.number, SOL_SOCKET, SO_PEERCRED, bytes);
     const view = new DataView(bytes.buffer, bytes.byteOffset, UCRED_SIZE);
     const pid = view.getInt32(UCRED_PID, true);
     if (result < 0 || pid === 0) {
@@ -82,7 +82,7 @@ export class AnySocket extends Descriptor {
     const encoded = encodeOption(option, name, value);
     this.checkOpen("setsockopt");
     this.checkOrdinary("setsockopt");
-    const result = this.io.driver.setSocketOption(this.number, option.level, option.name, encoded);
+    const result = this.io.driver.calls.setSocketOption(this.number, option.level, option.name, encoded);
     if (result < 0) throw new IoError(result, "setsockopt", this.details);
   }
 
@@ -92,7 +92,7 @@ export class AnySocket extends Descriptor {
     this.checkOpen("getsockopt");
     this.checkOrdinary("getsockopt");
     const bytes = scratch.subarray(0, OPTION_BYTES);
-    const result = this.io.driver.getSocketOption(this.number, option.level, option.name, bytes);
+    const result = this.io.driver.calls.getSocketOption(this.number, option.level, option.name, bytes);
     if (result < 0) throw new IoError(result, "getsockopt", this.details);
     return decodeOption(option, bytes) as SocketOptions[Name];
   }
@@ -116,7 +116,7 @@ export class AnySocket extends Descriptor {
     const call = peer ? "getpeername" : "getsockname";
     this.checkOpen(call);
     this.checkOrdinary(call);
-    const length = this.io.driver.socketName(this.number, peer, scratch);
+    const length = this.io.driver.calls.socketName(this.number, peer, scratch);
     return length < 0 ? null : decodeAddress(scratch, Math.min(length, SOCKADDR_ROOM));
   }
 }

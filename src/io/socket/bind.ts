@@ -38,7 +38,7 @@ const BIND: Kind<void> = new Kind<void>({
     if (io.driver.lacks(OP_BIND)) {
       descriptor.checkOrdinary("bind");
       const bytes = new Uint8Array(SOCKADDR_ROOM);
-      return io.driver.bindNow(number, bytes.subarray(0, encodeAddress(address, bytes)));
+      return io.driver.calls.bindNow(number, bytes.subarray(0, encodeAddress(address, bytes)));
     }
     const block = handle.argument(SOCKADDR_ROOM);
     const length = encodeAddress(address, block.bytes);

@@ -41,7 +41,7 @@ const LISTEN: Kind<void> = new Kind<void>({
     const { number } = descriptor;
     if (io.driver.lacks(OP_LISTEN)) {
       descriptor.checkOrdinary("listen");
-      return io.driver.listenNow(number, operation.number);
+      return io.driver.calls.listenNow(number, operation.number);
     }
     io.driver.submit(handle, OP_LISTEN, number, 0, operation.number, 0, 0, 0, 0);
     return QUEUED;

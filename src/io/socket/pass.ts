@@ -118,7 +118,7 @@ const domain = new Int32Array(1);
 function checkUnix(io: Io, socket: Descriptor, what: string): void {
   const out = new Uint8Array(domain.buffer);
   if (
-    io.driver.getSocketOption(socket.number, abi.SOL_SOCKET, abi.SO_DOMAIN, out) >= 0 &&
+    io.driver.calls.getSocketOption(socket.number, abi.SOL_SOCKET, abi.SO_DOMAIN, out) >= 0 &&
     domain[0] === abi.AF_UNIX
   )
     return;

@@ -83,7 +83,7 @@ const SOCKET: Kind<Socket> = new Kind({
     const { type, direct } = operation.argument as Wanted;
     const { number: domain } = operation;
     if (direct) io.driver.submit(handle, OP_SOCKET, domain, 0, 0, type, 0, 0, handle.makeDirect());
-    else if (io.driver.lacks(OP_SOCKET)) return io.driver.socketNow(domain, type | SOCK_CLOEXEC);
+    else if (io.driver.lacks(OP_SOCKET)) return io.driver.calls.socketNow(domain, type | SOCK_CLOEXEC);
     else io.driver.submit(handle, OP_SOCKET, domain, 0, 0, type | SOCK_CLOEXEC, 0, 0, 0);
     return QUEUED;
   },
