@@ -4,7 +4,7 @@ import { Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { BusyError, UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
 import { given } from "../coordinator/options.ts";
-import type { Inflight } from "../coordinator/scheduler/inflight.ts";
+import { addInflight, type Inflight, removeInflight } from "../coordinator/scheduler/inflight.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
@@ -81,9 +81,7 @@ export class Events<Args extends unknown[] = any[]> extends Embedded implements 
     listen(source, event, this.onEvent);
     if (this.watchesErrors) listen(source, "error", this.onError);
     for (const end of ends) listen(source, end, this.onEnd);
-    const rare = owner.needRare();
-    rare.inflight ??= new EmbeddedList();
-    rare.inflight.push(this);
+    addInflight(owner, this);
   }
 
   /** Events that wait to be taken. */
@@ -112,10 +110,7 @@ export class Events<Args extends unknown[] = any[]> extends Embedded implements 
     unlisten(this.source, this.event, this.onEvent);
     if (this.watchesErrors) unlisten(this.source, "error", this.onError);
     for (const end of this.ends) unlisten(this.source, end, this.onEnd);
-    const { owner } = this;
-    const inflight = owner.rare!.inflight!;
-    inflight.remove(this as Inflight);
-    if (inflight.length === 0) owner.drained();
+    removeInflight(this.owner, this as Inflight);
     for (let taker = this.takers.shift(); taker !== null; taker = this.takers.shift()) taker.give(null);
   }
 

@@ -23,11 +23,10 @@
  * more, and its task does not end before that. Source: seeds C-160 … C-169, X-30.
  */
 import { Coordinator } from "../coordinator/coordinator.ts";
-import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { BusyError, UsageError } from "../coordinator/errors.ts";
 import { Listener } from "../coordinator/listener.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import type { Inflight } from "../coordinator/scheduler/inflight.ts";
+import { addInflight, type Inflight, removeInflight } from "../coordinator/scheduler/inflight.ts";
 import { current } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
@@ -163,11 +162,7 @@ export abstract class Handle extends Wait<number> implements Inflight {
     }
     const owner = current.task;
     this.owner = owner;
-    if (owner !== null) {
-      const rare = owner.needRare();
-      rare.inflight ??= new EmbeddedList();
-      rare.inflight.push(this);
-    }
+    if (owner !== null) addInflight(owner, this);
   }
 
   /** @internal The operation is over and its memory is free. */
@@ -177,9 +172,7 @@ export abstract class Handle extends Wait<number> implements Inflight {
     const { owner } = this;
     if (owner !== null) {
       this.owner = null;
-      const inflight = owner.rare!.inflight!;
-      inflight.remove(this);
-      if (inflight.length === 0) owner.drained();
+      removeInflight(owner, this);
     }
     if (this.queuedFor !== null) this.queuedFor.completed(this);
     if (this.task !== null) this.grant();

@@ -15,8 +15,6 @@ import { BLOCKED, RUNNING } from "../coordinator/task/task-state.ts";
 import { Handle as BaseHandle, CANCELLING, DONE, SUBMITTED } from "../handle/handle.ts";
 import { FILE_INDEX_ALLOC } from "../native/layout.ts";
 import { nanoseconds } from "../time/duration.ts";
-import type { Timed } from "../time/timer-queue.ts";
-import { timerQueueOf } from "../time/timer-queue.ts";
 import type { Descriptor } from "./descriptor/descriptor.ts";
 import { DIRECT, type IoDriver } from "./driver/driver.ts";
 import { ECANCELED, EFAULT, EINTR, ENOENT, EPIPE, ETIMEDOUT } from "./errno.ts";
@@ -24,7 +22,8 @@ import type { Io } from "./io.ts";
 import type { IoOperation, Kind } from "./io-operation.ts";
 import { type Urgency, USUAL, urgencyOf } from "./io-priority.ts";
 import { changed, checksumOf } from "./memory/checks.ts";
-import { type Block, type Bytes, COPY, lengthOf } from "./memory/memory.ts";
+import { type Block, type Bytes, COPY, lengthOf, scatter } from "./memory/memory.ts";
+import { OperationTimer } from "./operation-timer.ts";
 
 /** Options of every operation. */
 export interface IoOptions {
@@ -365,6 +364,7 @@ export class Handle extends BaseHandle {
   }
 
   private cancelNow(): void {
+    // A close of which nothing is expected here cannot be cancelled.
     if ((this.expected & OWN_COMPLETION) === 0 || (this.expected & OWN_CANCEL) !== 0) return;
     this.state = CANCELLING;
     this.special |= CANCELLED;
@@ -414,14 +414,7 @@ export class Handle extends BaseHandle {
 
   /** Asks for an early end. A count or -errno, -125 (ECANCELED) if the cancel was in time, comes all the same. */
   cancel(): void {
-    // A close of which nothing is expected here cannot be cancelled.
-    if (this.state !== SUBMITTED || this.expected === 0) return;
-    this.state = CANCELLING;
-    this.special |= CANCELLED;
-    this.expected |= OWN_CANCEL;
-    const { driver } = this.io!;
-    driver.cancel(this);
-    driver.onQueued?.();
+    if (this.state === SUBMITTED) this.cancelNow();
   }
 
   /** @internal */
@@ -574,46 +567,5 @@ export class Handle extends BaseHandle {
     this.timer ??= new OperationTimer(this);
     this.timer.length = length;
     this.special |= TIMER;
-  }
-}
-
-/** Copies `count` bytes of `from` to `parts`, filling one after the other. */
-function scatter(from: Uint8Array, parts: readonly Bytes[], count: number): number {
-  let done = 0;
-  for (const part of parts) {
-    if (done === count) return count;
-    // There are no empty ones among them: this one was detached meanwhile, and its bytes have nowhere to go.
-    if (part.byteLength === 0) return -EFAULT;
-    const length = Math.min(part.byteLength, count - done);
-    part.set(from.subarray(done, done + length));
-    done += length;
-  }
-  return done < count ? -EFAULT : count;
-}
-
-/** Cancels a handle's operation when its time is up. */
-class OperationTimer implements Timed {
-  deadline = 0;
-  order = 0;
-  heapIndex = -1;
-  /** Nanoseconds. */
-  length = 0;
-  private readonly handle: Handle;
-
-  constructor(handle: Handle) {
-    this.handle = handle;
-  }
-
-  start(): void {
-    const { cooperator } = this.handle.io!;
-    timerQueueOf(cooperator).arm(this, cooperator.now() + this.length);
-  }
-
-  stop(): void {
-    timerQueueOf(this.handle.io!.cooperator).disarm(this);
-  }
-
-  fire(): void {
-    this.handle.timeUp();
   }
 }

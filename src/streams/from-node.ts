@@ -10,7 +10,7 @@ import type { Readable, Writable } from "node:stream";
 import { Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { BusyError, ClosedError, UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../coordinator/operation.ts";
-import type { Inflight } from "../coordinator/scheduler/inflight.ts";
+import { addInflight, type Inflight, removeInflight } from "../coordinator/scheduler/inflight.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
@@ -93,9 +93,7 @@ export class NodeReader extends Embedded implements ByteReader, Inflight {
     this.stream = stream;
     this.owner = owner;
     if (stream.errored != null) this.failure = { error: stream.errored };
-    const rare = owner.needRare();
-    rare.inflight ??= new EmbeddedList();
-    rare.inflight.push(this);
+    addInflight(owner, this);
     stream.on("error", this.onError);
     if (stream.closed) {
       this.onClose();
@@ -166,9 +164,7 @@ export class NodeReader extends Embedded implements ByteReader, Inflight {
     const { stream, owner } = this;
     stream.off("readable", this.onReadable);
     stream.off("end", this.onReadable);
-    const inflight = owner.rare!.inflight!;
-    inflight.remove(this as Inflight);
-    if (inflight.length === 0) owner.drained();
+    removeInflight(owner, this);
   }
 }
 

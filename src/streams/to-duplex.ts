@@ -2,6 +2,7 @@
 import { addAbortSignal } from "node:stream";
 import { UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation } from "../coordinator/operation.ts";
+import { ownOf } from "../coordinator/options.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import type { Spawner } from "../coordinator/task/spawn-ready.ts";
@@ -54,7 +55,6 @@ interface Own {
   readonly node: NodeOptions;
 }
 
-/** What somebody put on Object.prototype does not count. */
 function ownOptions(options: ToDuplexOptions | undefined): Own {
   if (options !== undefined && (typeof options !== "object" || options === null)) {
     throw new UsageError(
@@ -62,7 +62,7 @@ function ownOptions(options: ToDuplexOptions | undefined): Own {
       `the options of toDuplex() are an object, not ${describeValue(options)}`,
     );
   }
-  const given: ToDuplexOptions = { __proto__: null, ...options } as ToDuplexOptions;
+  const given = ownOf(options);
   const node: NodeOptions = {
     allowHalfOpen: given.allowHalfOpen === true,
     readable: given.readable !== false,

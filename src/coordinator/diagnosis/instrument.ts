@@ -142,26 +142,49 @@ export function checkInstrument(instrument: unknown): asserts instrument is Inst
   );
 }
 
+/** @internal How long each step takes, without those of tasks that begin inside it (`start: "now"`). */
+export class StepClock {
+  private readonly cooperator: Cooperator;
+  /** Beginnings of the steps under way, outermost first; time of inner steps has been added to them. */
+  private readonly begun: number[] = [];
+
+  constructor(cooperator: Cooperator) {
+    this.cooperator = cooperator;
+  }
+
+  begin(): void {
+    this.begun.push(this.cooperator.now());
+  }
+
+  /** Nanoseconds; -1 for a step that had begun before the first call of {@link begin}. */
+  end(): number {
+    const { begun } = this;
+    const since = begun.pop();
+    if (since === undefined) return -1;
+    const took = this.cooperator.now() - since;
+    if (begun.length > 0) begun[begun.length - 1]! += took;
+    return took;
+  }
+}
+
 /** @internal Reports every step that takes longer than `limit` nanoseconds. */
 export class StallDetector implements Instrument {
   private readonly cooperator: Cooperator;
   private readonly limit: number;
-  /** Beginnings of the steps under way, outermost first; time of inner steps has been added to them. */
-  private readonly begun: number[] = [];
+  private readonly clock: StepClock;
 
   constructor(cooperator: Cooperator, limit: number) {
     this.cooperator = cooperator;
     this.limit = limit;
+    this.clock = new StepClock(cooperator);
   }
 
   beforeStep(): void {
-    this.begun.push(this.cooperator.now());
+    this.clock.begin();
   }
 
   afterStep(task: Task): void {
-    const took = this.cooperator.now() - this.begun.pop()!;
-    const { length } = this.begun;
-    if (length > 0) this.begun[length - 1]! += took;
+    const took = this.clock.end();
     if (took <= this.limit) return;
     const where = describeTask(task);
     const error = new StallError(

@@ -6,7 +6,7 @@ import type { Cooperator } from "../scheduler/cooperator.ts";
 import type { KillCause } from "../task/exit.ts";
 import type { Task } from "../task/task.ts";
 import { READY } from "../task/task-state.ts";
-import type { Instrument } from "./instrument.ts";
+import { type Instrument, StepClock } from "./instrument.ts";
 
 /** What a task has done since the profile began. A plain record; it does not change. */
 export interface TaskStatistics {
@@ -65,14 +65,14 @@ export class Profile implements Instrument {
   /** Those of tasks that nobody knows any more go with them. */
   private readonly counts = new WeakMap<Task, Counts>();
   private readonly underway = new Map<KillCause, Kill>();
-  /** Beginnings of the steps under way, outermost first; time of inner steps has been added to them. */
-  private readonly begun: number[] = [];
+  private readonly clock: StepClock;
   private readonly sums = { kills: 0, tasks: 0, last: 0, longest: 0, total: 0 };
   private readonly off: () => void;
 
   /** @internal Made by {@link profile}. */
   constructor(cooperator: Cooperator) {
     this.cooperator = cooperator;
+    this.clock = new StepClock(cooperator);
     this.off = cooperator.instrument(this);
   }
 
@@ -94,16 +94,13 @@ export class Profile implements Instrument {
 
   /** @internal */
   beforeStep(): void {
-    this.begun.push(this.cooperator.now());
+    this.clock.begin();
   }
 
   /** @internal */
   afterStep(task: Task): void {
-    const { begun } = this;
-    // The profile may have begun inside of this step.
-    if (begun.length === 0) return;
-    const took = this.cooperator.now() - begun.pop()!;
-    if (begun.length > 0) begun[begun.length - 1]! += took;
+    const took = this.clock.end();
+    if (took < 0) return;
     const counts = this.need(task);
     counts.steps++;
     counts.runTime += took;

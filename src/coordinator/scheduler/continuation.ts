@@ -24,7 +24,7 @@ import type { Task } from "../task/task.ts";
 import { Wait } from "../wait.ts";
 import type { Callback } from "./callbacks.ts";
 import type { Cooperator } from "./cooperator.ts";
-import type { Inflight } from "./inflight.ts";
+import { addInflight, type Inflight } from "./inflight.ts";
 
 export interface ContinueOptions {
   /** It may outlive the running task. Default: it is cancelled when that task ends. */
@@ -67,11 +67,7 @@ export class Continuation<A> extends Coordinated implements Callback, Operation<
     this.name = name;
     this.fn = fn;
     this.leash = this.maker === null ? null : new Leash(this as Continuation<unknown>);
-    if (this.leash !== null) {
-      const rare = this.maker!.needRare();
-      rare.inflight ??= new EmbeddedList();
-      rare.inflight.push(this.leash);
-    }
+    if (this.leash !== null) addInflight(this.maker!, this.leash);
   }
 
   /** It has neither run nor been cancelled. */

@@ -1,9 +1,10 @@
 /** Taking over descriptor numbers from elsewhere: from a setup form's result, direct or not, or from another library. */
 import { UsageError } from "../../coordinator/errors.ts";
-import { SO_TYPE, SOCK_STREAM, SOL_SOCKET } from "../../native/layout.ts";
+import { SO_TYPE, SOCK_STREAM } from "../../native/layout.ts";
 import { DIRECT } from "../driver/driver.ts";
 import { File } from "../file/file.ts";
 import { currentIo, type Io } from "../io.ts";
+import { socketFact } from "../socket/socket-options.ts";
 import { Socket } from "../socket/stream-socket.ts";
 
 /**
@@ -46,11 +47,7 @@ export function adoptReceived(file: File): File | Socket {
 /** Its SO_TYPE, -1 when it is no socket. */
 function socketType(io: Io, number: number): number {
   // No system call can ask; it is taken for a stream.
-  if (number >= DIRECT) return SOCK_STREAM;
-  const type = new Int32Array(1);
-  const known =
-    io.driver.calls.getSocketOption(number, SOL_SOCKET, SO_TYPE, new Uint8Array(type.buffer)) >= 0;
-  return known ? type[0]! : -1;
+  return number >= DIRECT ? SOCK_STREAM : socketFact(io, number, SO_TYPE);
 }
 
 function socketOf(io: Io, number: number, type: number): Socket {

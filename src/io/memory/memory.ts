@@ -9,6 +9,7 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue } from "../../coordinator/operation.ts";
 import { loadBinding } from "../../native/binding.ts";
+import { EFAULT } from "../errno.ts";
 
 /** Bytes that an operation reads from or writes to. */
 export type Bytes = Uint8Array;
@@ -276,4 +277,18 @@ export function allocate(size: number): Buffer {
   const buffer = Buffer.from(arena.buffer, arena.byteOffset + arenaUsed, size);
   arenaUsed += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
   return buffer;
+}
+
+/** @internal Copies `count` bytes of `from` to `parts`, filling one after the other. */
+export function scatter(from: Uint8Array, parts: readonly Bytes[], count: number): number {
+  let done = 0;
+  for (const part of parts) {
+    if (done === count) return count;
+    // There are no empty ones among them: this one was detached meanwhile, and its bytes have nowhere to go.
+    if (part.byteLength === 0) return -EFAULT;
+    const length = Math.min(part.byteLength, count - done);
+    part.set(from.subarray(done, done + length));
+    done += length;
+  }
+  return done < count ? -EFAULT : count;
 }

@@ -19,6 +19,7 @@ import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { type Block, type Bytes, checkBytes, roundOf } from "../memory/memory.ts";
 import { CONTROL_AT, headerAt, writeHeader } from "./message.ts";
 import { noteReadError, noteSendError } from "./recv.ts";
+import { socketFact } from "./socket-options.ts";
 import type { Socket } from "./stream-socket.ts";
 
 /** What the kernel takes in one message: SCM_MAX_FD. */
@@ -112,16 +113,9 @@ const SEND: Kind<number> = new Kind({
   failed: noteSendError,
 });
 
-const domain = new Int32Array(1);
-
 /** Elsewhere the kernel sends the bytes and says nothing about the rest. */
 function checkUnix(io: Io, socket: Descriptor, what: string): void {
-  const out = new Uint8Array(domain.buffer);
-  if (
-    io.driver.calls.getSocketOption(socket.number, abi.SOL_SOCKET, abi.SO_DOMAIN, out) >= 0 &&
-    domain[0] === abi.AF_UNIX
-  )
-    return;
+  if (socketFact(io, socket.number, abi.SO_DOMAIN) === abi.AF_UNIX) return;
   throw new UsageError("COOP_ARGUMENT", `${what} works on unix sockets; ${socket.label} is none`);
 }
 

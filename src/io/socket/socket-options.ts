@@ -2,6 +2,7 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue } from "../../coordinator/operation.ts";
 import * as abi from "../../native/layout.ts";
+import type { Io } from "../io.ts";
 
 /** What can be read and set. An option that a kind of socket does not have is an `IoError`, mostly `ENOTSUP`. */
 export interface SocketOptions {
@@ -96,6 +97,14 @@ export function encodeOption(option: Option, name: string, value: unknown): numb
   }
   if (option.form === "number") return value;
   return new Uint8Array(new Int32Array([value < 0 ? 0 : 1, Math.max(value, 0)]).buffer);
+}
+
+const fact = new Int32Array(1);
+
+/** @internal What never changes about a socket: its SO_TYPE, its SO_DOMAIN. -1 when `number` is no socket. */
+export function socketFact(io: Io, number: number, name: number): number {
+  const known = io.driver.calls.getSocketOption(number, SOL_SOCKET, name, new Uint8Array(fact.buffer)) >= 0;
+  return known ? fact[0]! : -1;
 }
 
 /** Bytes of the largest option here. */
