@@ -147,6 +147,23 @@ function meets(bound: Bound, ours: number, ratio: number): boolean {
   return value <= (bound.most ?? Number.POSITIVE_INFINITY) && value >= (bound.least ?? 0);
 }
 
+/**
+ * Runs `depth` chains of together `count` calls at once, after a tenth of that to warm up. Returns nanoseconds per call.
+ */
+export async function timeChains(
+  depth: number,
+  count: number,
+  chain: (slot: number, length: number) => Promise<void>,
+): Promise<number> {
+  const each = Math.ceil(count / depth);
+  const all = (length: number) =>
+    Promise.all(Array.from({ length: depth }, (_, slot) => chain(slot, length)));
+  await all(Math.ceil(each / 10));
+  const start = nowNs();
+  await all(each);
+  return (nowNs() - start) / (each * depth);
+}
+
 /** The value below which a share `q` of `values` lies. */
 export function quantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((a, b) => a - b);

@@ -7,6 +7,7 @@ import { mkdtempSync, open as openFile, read as readFile, rmSync, writeFileSync 
 import { open as openHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { op, run, self } from "cooperator";
 import { allocate, type File, ioStatistics, open } from "cooperator/io";
 import {
@@ -21,6 +22,7 @@ import {
   randomPages,
   runNative,
   runPart,
+  timeChains,
   together,
 } from "../harness.ts";
 
@@ -58,9 +60,7 @@ const measured = op(function* (path: string, pages: number, depth: number, count
 });
 
 async function viaCallbacks(path: string, pages: number, depth: number, count: number): Promise<Sample> {
-  const fd = await new Promise<number>((resolve, reject) => {
-    openFile(path, "r", (error, opened) => (error === null ? resolve(opened) : reject(error)));
-  });
+  const fd = await promisify(openFile)(path, "r");
   const chain = (slot: number, each: number): Promise<void> =>
     new Promise((resolve, reject) => {
       const into = Buffer.alloc(PAGE);
@@ -73,7 +73,7 @@ async function viaCallbacks(path: string, pages: number, depth: number, count: n
       };
       next(null, PAGE);
     });
-  return timed(depth, count, chain);
+  return { ns: await timeChains(depth, count, chain), calls: 1 };
 }
 
 async function viaFileHandle(path: string, pages: number, depth: number, count: number): Promise<Sample> {
@@ -86,23 +86,9 @@ async function viaFileHandle(path: string, pages: number, depth: number, count: 
       if (bytesRead !== PAGE) throw new Error(`read ${bytesRead} bytes`);
     }
   };
-  const sample = await timed(depth, count, chain);
+  const ns = await timeChains(depth, count, chain);
   await file.close();
-  return sample;
-}
-
-async function timed(
-  depth: number,
-  count: number,
-  chain: (slot: number, each: number) => Promise<void>,
-): Promise<Sample> {
-  const each = Math.ceil(count / depth);
-  const all = (length: number) =>
-    Promise.all(Array.from({ length: depth }, (_, slot) => chain(slot, length)));
-  await all(Math.ceil(each / 10));
-  const start = nowNs();
-  await all(each);
-  return { ns: (nowNs() - start) / (each * depth), calls: 1 };
+  return { ns, calls: 1 };
 }
 
 type Reads = (path: string, pages: number, depth: number, count: number) => Promise<Sample>;

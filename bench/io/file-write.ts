@@ -18,6 +18,7 @@ import { type FileHandle, copyFile as nodeCopy, open as openHandle } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { promisify } from "node:util";
 import { Coordinator, op, run, Signal, spawn } from "cooperator";
 import { allocate, copyFile, type File, open } from "cooperator/io";
 import {
@@ -28,6 +29,7 @@ import {
   type Row,
   randomPages,
   runPart,
+  timeChains,
   together,
 } from "../harness.ts";
 
@@ -52,24 +54,9 @@ const written = op(function* (path: string, pages: number, count: number) {
   return (nowNs() - start) / (each * DEPTH);
 });
 
-async function writtenBy(
-  count: number,
-  chain: (slot: number, length: number) => Promise<void>,
-): Promise<number> {
-  const each = Math.ceil(count / DEPTH);
-  const all = (length: number) =>
-    Promise.all(Array.from({ length: DEPTH }, (_, slot) => chain(slot, length)));
-  await all(Math.ceil(each / 10));
-  const start = nowNs();
-  await all(each);
-  return (nowNs() - start) / (each * DEPTH);
-}
-
 async function viaCallbacks(path: string, pages: number, count: number): Promise<number> {
-  const fd = await new Promise<number>((resolve, reject) => {
-    openFile(path, "r+", (error, opened) => (error === null ? resolve(opened) : reject(error)));
-  });
-  return writtenBy(count, (slot, length) => {
+  const fd = await promisify(openFile)(path, "r+");
+  return timeChains(DEPTH, count, (slot, length) => {
     const bytes = Buffer.alloc(RECORD, slot);
     const random = randomPages(pages, slot + 1);
     let left = length;
@@ -86,7 +73,7 @@ async function viaCallbacks(path: string, pages: number, count: number): Promise
 
 async function viaFileHandle(path: string, pages: number, count: number): Promise<number> {
   const file = await openHandle(path, "r+");
-  const time = await writtenBy(count, async (slot, length) => {
+  const time = await timeChains(DEPTH, count, async (slot, length) => {
     const bytes = Buffer.alloc(RECORD, slot);
     const random = randomPages(pages, slot + 1);
     for (let i = 0; i < length; i++) await file.write(bytes, 0, RECORD, random() * RECORD);
