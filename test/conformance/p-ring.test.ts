@@ -44,8 +44,7 @@ import {
   SQE_WORDS,
 } from "../../src/native/layout.ts";
 import { Program } from "../../src/node/run.ts";
-import { VirtualRuntime } from "../../src/testing/virtual.ts";
-import { FakeRing, type Sqe } from "../support/fake-ring.ts";
+import { FakeRing, onFakeRing, type Sqe } from "../support/fake-ring.ts";
 import { checked, inOrder } from "../support/harness.ts";
 import {
   expectError,
@@ -74,23 +73,6 @@ vi.mock("../../src/native/binding.ts", async (original) => {
 /** The same ring with another `flush`. */
 function withFlush(ring: NativeRing, flush: (toSubmit: number) => number): NativeRing {
   return Object.create(ring, { flush: { value: flush } }) as NativeRing;
-}
-
-/** A virtual runtime on a fake ring. */
-function onFakeRing(options?: { readonly sqEntries: number }): { rt: VirtualRuntime; ring: FakeRing } {
-  let ring: FakeRing | null = null;
-  substitute = (wanted) => {
-    ring = new FakeRing(wanted);
-    return ring;
-  };
-  try {
-    const driver = new UringDriver(options);
-    const rt = new VirtualRuntime();
-    rt.cooperator.openDriver = () => driver;
-    return { rt, ring: ring! };
-  } finally {
-    substitute = null;
-  }
 }
 
 const LINK = abi.SQE_IO_LINK << abi.SQE_FLAGS_SHIFT;

@@ -1,7 +1,6 @@
 /** Conformance Q: memory of file operations: what is refused, what stays, what the kernel gets to see. */
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { spawn, UsageError } from "../../src/coordinator/index.ts";
-import { UringDriver } from "../../src/io/driver/uring-driver.ts";
 import {
   adoptFile,
   allocate,
@@ -26,10 +25,8 @@ import {
   writev,
   writevAll,
 } from "../../src/io/index.ts";
-import type { NativeRing, RingOptions } from "../../src/native/binding.ts";
 import * as abi from "../../src/native/layout.ts";
-import { VirtualRuntime } from "../../src/testing/virtual.ts";
-import { FakeRing } from "../support/fake-ring.ts";
+import { onFakeRing } from "../support/fake-ring.ts";
 import { checked } from "../support/harness.ts";
 import {
   expectError,
@@ -44,32 +41,6 @@ import {
   thrownBy,
 } from "../support/io.ts";
 import { runScripted, ScriptedDriver } from "../support/scripted-driver.ts";
-
-let substitute: ((options: RingOptions) => NativeRing) | null = null;
-
-vi.mock("../../src/native/binding.ts", async (original) => {
-  const real = await original<typeof import("../../src/native/binding.ts")>();
-  return {
-    ...real,
-    openRing: (options: RingOptions) => (substitute === null ? real.openRing(options) : substitute(options)),
-  };
-});
-
-function onFakeRing(sqEntries: number): { rt: VirtualRuntime; ring: FakeRing } {
-  let ring: FakeRing | null = null;
-  substitute = (wanted) => {
-    ring = new FakeRing(wanted);
-    return ring;
-  };
-  try {
-    const driver = new UringDriver({ sqEntries });
-    const rt = new VirtualRuntime();
-    rt.cooperator.openDriver = () => driver;
-    return { rt, ring: ring! };
-  } finally {
-    substitute = null;
-  }
-}
 
 const WITH_BYTES: Readonly<Record<string, (file: File, bytes: Bytes) => unknown>> = {
   read: (file, bytes) => read(file, bytes),
@@ -253,7 +224,7 @@ describe("Q12 positions", () => {
 });
 
 test("Q13 every word of an SQE is written anew, whatever was in its place", () => {
-  const { rt, ring } = onFakeRing(1);
+  const { rt, ring } = onFakeRing({ sqEntries: 1 });
   ring.serve = (sqe) => {
     // What stays behind if somebody forgets a word.
     new Int32Array(ring.sqeMemory).fill(-1);

@@ -1,23 +1,12 @@
 /** Slab: against a Map, and at its edges. */
 import fc from "fast-check";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { UsageError } from "../../src/coordinator/errors.ts";
 import { Slab } from "../../src/handle/index.ts";
-import { UringDriver } from "../../src/io/driver/uring-driver.ts";
 import { Handle, nop, setupNop } from "../../src/io/index.ts";
-import type { RingOptions } from "../../src/native/binding.ts";
-import { VirtualRuntime } from "../../src/testing/virtual.ts";
-import { FakeRing, type Sqe } from "../support/fake-ring.ts";
+import type { VirtualRuntime } from "../../src/testing/virtual.ts";
+import { type FakeRing, onFakeRing, type Sqe } from "../support/fake-ring.ts";
 import { expectError, thrownBy } from "../support/io.ts";
-
-let ring: FakeRing | null = null;
-vi.mock("../../src/native/binding.ts", async (original) => ({
-  ...(await original<typeof import("../../src/native/binding.ts")>()),
-  openRing: (options: RingOptions) => {
-    ring = new FakeRing(options);
-    return ring;
-  },
-}));
 
 interface Thing {
   readonly name: number;
@@ -248,10 +237,7 @@ describe("Slab", () => {
 
 describe("the driver's use of it", () => {
   function setUp(): { rt: VirtualRuntime; kernel: FakeRing; held: Sqe[]; slab: object } {
-    const driver = new UringDriver();
-    const rt = new VirtualRuntime();
-    rt.cooperator.openDriver = () => driver;
-    const kernel = ring!;
+    const { rt, ring: kernel, driver } = onFakeRing();
     const held: Sqe[] = [];
     kernel.serve = (sqe) => held.push(sqe);
     return { rt, kernel, held, slab: (driver as unknown as { slab: object }).slab };

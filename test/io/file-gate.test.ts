@@ -1,9 +1,8 @@
 /** The order of file operations: when the ring is full, at the limit of the ring, and by their io priority. */
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { HIGH, op, spawn, type Task, UsageError } from "../../src/coordinator/index.ts";
 import type { UringOptions } from "../../src/io/driver/options.ts";
-import { UringDriver } from "../../src/io/driver/uring-driver.ts";
 import {
   adoptFile,
   close,
@@ -19,10 +18,8 @@ import {
   write,
   writeAll,
 } from "../../src/io/index.ts";
-import type { NativeRing, RingOptions } from "../../src/native/binding.ts";
 import * as abi from "../../src/native/layout.ts";
-import { VirtualRuntime } from "../../src/testing/virtual.ts";
-import { FakeRing, type Sqe } from "../support/fake-ring.ts";
+import { type FakeRing, onFakeRing, type Sqe } from "../support/fake-ring.ts";
 import { checked } from "../support/harness.ts";
 import {
   expectError,
@@ -34,32 +31,6 @@ import {
   submitted,
   thrownBy,
 } from "../support/io.ts";
-
-let substitute: ((options: RingOptions) => NativeRing) | null = null;
-
-vi.mock("../../src/native/binding.ts", async (original) => {
-  const real = await original<typeof import("../../src/native/binding.ts")>();
-  return {
-    ...real,
-    openRing: (options: RingOptions) => (substitute === null ? real.openRing(options) : substitute(options)),
-  };
-});
-
-function onFakeRing(options: UringOptions): { rt: VirtualRuntime; ring: FakeRing } {
-  let ring: FakeRing | null = null;
-  substitute = (wanted) => {
-    ring = new FakeRing(wanted);
-    return ring;
-  };
-  try {
-    const driver = new UringDriver(options);
-    const rt = new VirtualRuntime();
-    rt.cooperator.openDriver = () => driver;
-    return { rt, ring: ring! };
-  } finally {
-    substitute = null;
-  }
-}
 
 const offsetOf = ({ words }: Sqe): number => words[abi.SQE_WORD_OFF]!;
 const isWrite = ({ opcode }: Sqe): boolean => opcode === abi.OP_WRITE;

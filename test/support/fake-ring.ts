@@ -2,9 +2,12 @@
  * A ring with a test in the kernel's place: it takes the submissions and posts the completions, so that the driver
  * can be shown what a real kernel does once in a blue moon, one thing at a time.
  */
-import type { RingOptions } from "../../src/native/binding.ts";
+import { CQ_ENTRIES, OPCODES, SQ_ENTRIES, type UringOptions } from "../../src/io/driver/options.ts";
+import { UringDriver } from "../../src/io/driver/uring-driver.ts";
+import { loadBinding, type RingOptions } from "../../src/native/binding.ts";
 import * as abi from "../../src/native/layout.ts";
 import { MemoryRing } from "../../src/testing/simulation/memory-ring.ts";
+import { VirtualRuntime } from "../../src/testing/virtual.ts";
 
 /** An SQE the driver has made visible. */
 export interface Sqe {
@@ -26,7 +29,7 @@ export class FakeRing extends MemoryRing {
   /** What becomes of an SQE that is taken. Default: its completion with 0. */
   serve: (sqe: Sqe) => void = (sqe) => this.post(sqe, 0);
 
-  constructor(options: RingOptions) {
+  constructor(options: Pick<RingOptions, "sqEntries" | "cqEntries" | "opcodes">) {
     super(options.sqEntries, options.cqEntries, [...options.opcodes]);
   }
 
@@ -61,4 +64,21 @@ export class FakeRing extends MemoryRing {
   override registerBufferGroup(): number {
     return -ENOMEM;
   }
+}
+
+/** A virtual runtime whose driver works on such a ring. */
+export function onFakeRing(options?: UringOptions): {
+  rt: VirtualRuntime;
+  ring: FakeRing;
+  driver: UringDriver;
+} {
+  const ring = new FakeRing({
+    sqEntries: options?.sqEntries ?? SQ_ENTRIES,
+    cqEntries: options?.cqEntries ?? CQ_ENTRIES,
+    opcodes: options?.opcodes ?? OPCODES,
+  });
+  const driver = new UringDriver(options, { binding: loadBinding(), ring });
+  const rt = new VirtualRuntime();
+  rt.cooperator.openDriver = () => driver;
+  return { rt, ring, driver };
 }
