@@ -8,7 +8,6 @@
  */
 
 import { UsageError } from "../coordinator/errors.ts";
-import { given } from "../coordinator/options.ts";
 import { current } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { BLOCKED, RUNNING } from "../coordinator/task/task-state.ts";
@@ -558,9 +557,10 @@ export class Handle extends BaseHandle {
     return count;
   }
 
-  private setTimeoutOf(options: IoOptions): void {
-    const timeout = given(options, "timeout");
-    if (timeout !== undefined) this.setTimeout(nanoseconds(timeout));
+  private setTimeoutOf(options: IoOptions | null): void {
+    // Not by `given`, for the same reason as in `positionOf`.
+    const timeout = options?.timeout;
+    if (timeout !== undefined && Object.hasOwn(options!, "timeout")) this.setTimeout(nanoseconds(timeout));
   }
 
   private setTimeout(length: number): void {
