@@ -9,10 +9,10 @@ import { UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation } from "../coordinator/operation.ts";
 import * as abi from "../native/layout.ts";
 import { EAGAIN } from "./errno.ts";
-import { requireOpcode } from "./file/require.ts";
 import type { Handle, IoOptions } from "./handle.ts";
 import type { Io } from "./io.ts";
 import { IoOperation, Kind, QUEUED } from "./io-operation.ts";
+import { requireOpcode } from "./require-opcode.ts";
 
 const WORD_BYTES = 4;
 /** All waiters: the kernel's INT_MAX. */

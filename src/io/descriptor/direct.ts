@@ -10,10 +10,10 @@ import { UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
 import { FILE_INDEX_ALLOC, OP_FILES_UPDATE, OP_FIXED_FD_INSTALL } from "../../native/layout.ts";
 import { DIRECT } from "../driver/driver.ts";
-import { requireOpcode } from "../file/require.ts";
 import type { IoOptions } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { allocate } from "../memory/memory.ts";
+import { requireOpcode } from "../require-opcode.ts";
 import { closeOrphan, type Descriptor } from "./descriptor.ts";
 
 /** Options of what opens a descriptor. */

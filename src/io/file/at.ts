@@ -11,8 +11,8 @@ import type { IoErrorDetails } from "../errno.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
+import { requireOpcode } from "../require-opcode.ts";
 import { type Path, pathBytes, pathText } from "./path.ts";
-import { requireOpcode } from "./require.ts";
 
 export interface AtOptions extends IoOptions {
   /** An open directory: where relative paths begin. Default: the working directory. */

@@ -12,11 +12,11 @@ import { closeOrphan, type Descriptor } from "../descriptor/descriptor.ts";
 import { EAGAIN, IoError } from "../errno.ts";
 import type { Handle } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
+import { requireOpcode } from "../require-opcode.ts";
 import { NO_PATH, PathArgument, pathDetails, pinPaths, startOf } from "./at.ts";
 import { File } from "./file.ts";
 import { flagsOf, type OpenMode, type OpenOptions, permissionsOf } from "./open.ts";
 import type { Path } from "./path.ts";
-import { requireOpcode } from "./require.ts";
 
 export interface OpenBeneathOptions extends Omit<OpenOptions, "at" | "noFollow"> {
   /** Follows symbolic links that stay below the directory. Default false: one in the path is `ELOOP`. */

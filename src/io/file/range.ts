@@ -8,7 +8,7 @@ import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
-import { requireOpcode } from "./require.ts";
+import { requireOpcode } from "../require-opcode.ts";
 
 /** Where a part of a file lies. */
 export interface RangeOptions extends IoOptions {

@@ -5,7 +5,7 @@ import * as abi from "../../native/layout.ts";
 import type { IoOptions } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { allocate } from "../memory/memory.ts";
-import { requireOpcode } from "./require.ts";
+import { requireOpcode } from "../require-opcode.ts";
 
 export interface ProcessEnd {
   readonly pid: number;

@@ -10,9 +10,9 @@ import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { type Bytes, checkBytes } from "../memory/memory.ts";
+import { requireOpcode } from "../require-opcode.ts";
 import { NO_PATH, PathArgument } from "./at.ts";
 import type { Path } from "./path.ts";
-import { requireOpcode } from "./require.ts";
 
 export interface SetXattrOptions extends IoOptions {
   /** `"create"` fails when it is there already, `"replace"` when it is not. Default: neither. */

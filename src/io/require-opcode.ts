@@ -1,5 +1,5 @@
-import { UnsupportedError } from "../../coordinator/errors.ts";
-import type { Io } from "../io.ts";
+import { UnsupportedError } from "../coordinator/errors.ts";
+import type { Io } from "./io.ts";
 
 /**
  * Opcodes newer than the oldest kernel we run on are asked for before anything is submitted: nothing is ever
