@@ -13,8 +13,11 @@ import {
   Receiver,
   read,
   readv,
+  receiveDescriptors,
   receiveFrom,
   recv,
+  sendDescriptors,
+  spawnProcess,
   splice,
 } from "../../src/io/index.ts";
 import { failureOf, runIo, tcpPair, unixPair } from "../support/io.ts";
@@ -144,6 +147,29 @@ describe("a number that is given away", () => {
       expect((yield* failureOf(recv(far, Buffer.alloc(1)))).code).toBe("ECONNRESET");
       expect(() => far.release()).toThrow(expect.objectContaining({ code: "ECONNRESET" }));
       yield* close(far);
+    });
+  });
+
+  test("is refused to another process or program while bytes are kept", async () => {
+    await runIo(function* () {
+      const { near, far } = yield* unixPair();
+      const { near: client, far: connection } = yield* tcpPair();
+      connection.inbox.keep(Buffer.from("kept"));
+      for (const given of [
+        sendDescriptors(near, Buffer.from("x"), [client, connection]),
+        spawnProcess("cat", [], { stdin: connection }),
+      ]) {
+        const refused = yield* failureOf(given);
+        expect(refused.code).toBe("COOP_UNREAD");
+        expect(refused.message).toMatch(/4 bytes.*read them/);
+      }
+      // Nothing has changed, and nothing was sent.
+      const into = Buffer.alloc(8);
+      expect(yield* recv(connection, into)).toBe(4);
+      expect(yield* sendDescriptors(near, Buffer.from("y"), [connection])).toBe(1);
+      using received = yield* receiveDescriptors(far, into);
+      expect([into.toString("latin1", 0, received.count), received.remaining]).toEqual(["y", 1]);
+      for (const each of [near, far, client, connection]) yield* close(each);
     });
   });
 

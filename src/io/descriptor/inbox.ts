@@ -8,7 +8,8 @@
  * 4. One reader at a time asks the kernel of a stream, and only while nothing is kept: so no more is kept than one
  *    operation brings, or a receiver holds. Of messages, no more than were being received at once.
  * 5. Descriptors that came with a byte go to whoever receives descriptors, and are closed by whoever reads bytes.
- * 6. A close drops it. A release is refused while there is something: the number alone would lose it.
+ * 6. A close drops it. Whatever gives the number to somebody else is refused while there is something: a release, a
+ *    splice from it, passing it to another process. The number alone would lose it.
  *
  * Source: seeds X-10; conformance B09, P15, S14.
  */

@@ -83,6 +83,8 @@ export class Plan {
       if (typeof stream === "string") return stream as "ignore" | "inherit";
       stream.checkUsable(io, "spawn");
       stream.checkOrdinary("spawn");
+      // Bytes that are kept here would be missing from what the program reads.
+      if (name === "stdin") stream.checkRead("spawn");
       return stream.number;
     });
   }

@@ -43,8 +43,9 @@ export function setupSendDescriptors(
  * here; a close of one meanwhile ends the send. Gives the count of bytes, which may be short on a stream: the
  * descriptors have gone then, and {@link sendAll} sends the rest.
  *
- * @throws {UsageError} `COOP_ARGUMENT` when it is no unix socket. @throws {IoError} `EPIPE`, …; `ETOOMANYREFS` when too
- * many are under way.
+ * @throws {UsageError} `COOP_ARGUMENT` when it is no unix socket; `COOP_UNREAD` when one of them has bytes that a killed
+ * reader has received, which the receiver would not get: read them first. @throws {IoError} `EPIPE`, …; `ETOOMANYREFS`
+ * when too many are under way.
  * @example yield* sendDescriptors(worker, Buffer.from("take this"), [connection]);
  */
 export function sendDescriptors(
@@ -99,6 +100,7 @@ const SEND: Kind<number> = new Kind({
     for (const each of passed) {
       each.checkUsable(io, "sendDescriptors");
       each.checkOrdinary("sendDescriptors");
+      each.checkRead("sendDescriptors");
       // The kernel looks the number up each time it tries: it must not be somebody else's by then.
       handle.takeFrom(each);
       view.setInt32(number, each.number, true);
