@@ -2,13 +2,15 @@
  * Runs benchmarks and prints a table: all of them, or those whose names begin with an argument.
  *
  * ```
- * npm run bench                        all, some minutes
+ * npm run bench                        all, a quarter of an hour
  * npm run bench -- ring/nop task       some
+ * npm run bench -- --rounds 3          fewer rounds than the usual seven
  * npm run bench -- --smoke             tiny inputs, seconds: only to see that everything runs
  * npm run bench -- --json              rows as JSON
  * ```
  * The exit code is 0 unless something crashed: speed is read, not asserted.
  */
+import { parseArgs } from "node:util";
 import { run } from "cooperator";
 import { nop } from "cooperator/io";
 import { type Bench, type Bound, type Context, type Row, runPartsHere } from "./harness.ts";
@@ -54,32 +56,59 @@ async function runPart(name: string, part: string, args: readonly string[]): Pro
 }
 
 async function runBenches(args: readonly string[]): Promise<void> {
-  const flags = new Set(args.filter((arg) => arg.startsWith("--")));
-  const wanted = args.filter((arg) => !arg.startsWith("--"));
-  for (const flag of flags)
-    if (flag !== "--smoke" && flag !== "--json") throw new Misuse(`unknown option ${flag}`);
+  const { smoke, json, rounds, wanted } = commandLine(args);
   for (const name of wanted) if (!names.some((known) => known.startsWith(name))) await load(name);
-  const smoke = flags.has("--smoke");
   if (smoke) runPartsHere(partOf);
   const context: Context = {
     smoke,
-    rounds: smoke ? 1 : ROUNDS,
+    rounds: smoke ? 1 : rounds,
     size: (full, token) => (smoke ? token : full),
   };
   const noRing = await ringFailure();
   const rows: Row[] = [];
-  for (const name of names) {
-    if (wanted.length > 0 && !wanted.some((prefix) => name.startsWith(prefix))) continue;
+  const chosen = names.filter(
+    (name) => wanted.length === 0 || wanted.some((prefix) => name.startsWith(prefix)),
+  );
+  for (const name of chosen) {
     const bench = await load(name);
     if (bench.needsRing && noRing !== null) {
       console.error(`bench: ${name} is skipped: ${noRing}`);
       continue;
     }
     if (!smoke) console.error(`bench: ${name}`);
-    rows.push(...(await bench.rows(context)));
+    const measured = await bench.rows(context);
+    // All take long, and may be interrupted.
+    if (!smoke && chosen.length > 1) console.error(table(measured));
+    rows.push(...measured);
   }
   if (smoke) console.error("bench: a smoke run, of cold code on tiny inputs: its figures mean nothing");
-  console.log(flags.has("--json") ? JSON.stringify(rows) : table(rows));
+  console.log(json ? JSON.stringify(rows) : table(rows));
+}
+
+interface CommandLine {
+  readonly smoke: boolean;
+  readonly json: boolean;
+  readonly rounds: number;
+  readonly wanted: readonly string[];
+}
+
+function commandLine(args: readonly string[]): CommandLine {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        smoke: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        rounds: { type: "string", default: String(ROUNDS) },
+      },
+    });
+    const rounds = Number(values.rounds);
+    if (!Number.isInteger(rounds) || rounds < 1) throw new Misuse("--rounds is a whole number from 1 up");
+    return { smoke: values.smoke, json: values.json, rounds, wanted: positionals };
+  } catch (error) {
+    throw error instanceof Misuse ? error : new Misuse((error as Error).message);
+  }
 }
 
 /** Why there is no io_uring here, or null. */
