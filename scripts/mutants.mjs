@@ -20,6 +20,13 @@ const queue = mutants
   .map((_, index) => index)
   .filter((index) => wanted.length === 0 || wanted.includes(index));
 const rows = new Map();
+const running = new Set();
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => {
+    running.forEach(endGroup);
+    process.exit(1);
+  });
+}
 
 await Promise.all(Array.from({ length: Math.max(1, Math.min(2, availableParallelism())) }, work));
 rmSync(results, { recursive: true, force: true });
@@ -48,18 +55,31 @@ function run(index) {
   const child = spawn(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), ...args], {
     cwd: root,
     stdio: "ignore",
-    timeout: TIMEOUT_MS,
-    killSignal: "SIGKILL",
+    // A group of its own: what the bug has left running ends with it.
+    detached: true,
     env: { ...process.env, COOP_MUTANT: String(index), COOP_SEEDS: "0", COOP_LANE: "" },
   });
+  running.add(child);
+  const timer = setTimeout(endGroup, TIMEOUT_MS, child);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (_code, signal) => {
+      clearTimeout(timer);
+      running.delete(child);
+      endGroup(child);
       const seconds = (Date.now() - started) / 1000;
       if (signal !== null) resolve({ failed: 0, note: "hangs", seconds });
       else resolve({ failed: failures(report), note: "", seconds });
     });
   });
+}
+
+function endGroup({ pid }) {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if (error.code !== "ESRCH") throw error;
+  }
 }
 
 function failures(report) {
