@@ -25,12 +25,12 @@
 import { Coordinator } from "../coordinator/coordinator.ts";
 import { BusyError, UsageError } from "../coordinator/errors.ts";
 import { Listener } from "../coordinator/listener.ts";
-import type { Operation } from "../coordinator/operation.ts";
+import { describeValue, type Operation } from "../coordinator/operation.ts";
 import { addInflight, type Inflight, removeInflight } from "../coordinator/scheduler/inflight.ts";
 import { current } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
-import type { CompletionQueue } from "./completion-queue.ts";
+import { CompletionQueue } from "./completion-queue.ts";
 
 export type HandleState = 0 | 1 | 2 | 3;
 export const IDLE = 0;
@@ -143,6 +143,13 @@ export abstract class Handle extends Wait<number> implements Inflight {
   checkIdle(): void {
     if (this.state === SUBMITTED || this.state === CANCELLING) {
       throw new BusyError(`the ${this.describe()} is still pending: a handle is for one operation at a time`);
+    }
+    const { queue } = this;
+    if (queue !== null && !(queue instanceof CompletionQueue)) {
+      throw new UsageError(
+        "COOP_HANDLE",
+        `the queue of a handle is a CompletionQueue or null, not ${describeValue(queue)}`,
+      );
     }
   }
 

@@ -8,6 +8,7 @@
  */
 
 import { UsageError } from "../coordinator/errors.ts";
+import { describeValue } from "../coordinator/operation.ts";
 import { current } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { BLOCKED, RUNNING } from "../coordinator/task/task-state.ts";
@@ -558,6 +559,10 @@ export class Handle extends BaseHandle {
   }
 
   private setTimeoutOf(options: IoOptions | null): void {
+    // A position in its place, as Node has it, would be read over.
+    if (typeof options !== "object") {
+      throw new UsageError("COOP_OPTIONS", `options are an object, not ${describeValue(options)}`);
+    }
     // Not by `given`, for the same reason as in `positionOf`.
     const timeout = options?.timeout;
     if (timeout !== undefined && Object.hasOwn(options!, "timeout")) this.setTimeout(nanoseconds(timeout));

@@ -55,6 +55,12 @@ export interface KindSource<A> {
   readonly cutShort?: (operation: IoOperation<A>, sent: number) => void;
 }
 
+/** @throws {UsageError} `COOP_HANDLE` for what is no handle of io. */
+export function checkHandle(value: unknown, what: string): asserts value is Handle {
+  if (value instanceof Handle) return;
+  throw new UsageError("COOP_HANDLE", `the setup of ${what} takes an io Handle, not ${describeValue(value)}`);
+}
+
 /** What one kind of operation does. */
 export class Kind<A> {
   readonly syscall: string;
@@ -233,12 +239,7 @@ export class IoOperation<A> implements Arm<A>, Iterator<unknown, A, unknown> {
   /** @internal The setup form: queues the operation on the caller's handle. */
   setUp(handle: Handle): void {
     const io = currentIo(`the setup of ${this.kind.syscall}`);
-    if (!(handle instanceof Handle)) {
-      throw new UsageError(
-        "COOP_HANDLE",
-        `the setup of ${this.kind.syscall} takes an io Handle, not ${describeValue(handle)}`,
-      );
-    }
+    checkHandle(handle, this.kind.syscall);
     let result: number;
     let prepared = false;
     try {

@@ -5,7 +5,8 @@
 
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UnsupportedError, UsageError } from "../coordinator/errors.ts";
-import type { Cooperator, Driver } from "../coordinator/scheduler/cooperator.ts";
+import { describeValue } from "../coordinator/operation.ts";
+import { Cooperator, type Driver } from "../coordinator/scheduler/cooperator.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import { IDLE } from "../handle/handle.ts";
 import type { Entry } from "./descriptor/entry.ts";
@@ -180,6 +181,12 @@ function find(cooperator: Cooperator): Io {
 
 /** Statistics of a cooperator's io, null when it has done none. */
 export function ioStatistics(cooperator: Cooperator): IoStatistics | null {
+  if (!(cooperator instanceof Cooperator)) {
+    throw new UsageError(
+      "COOP_ARGUMENT",
+      `ioStatistics takes a cooperator, not ${describeValue(cooperator)}`,
+    );
+  }
   const { driver } = cooperator;
   return driver === null ? null : (ios.get(driver)?.statistics() ?? null);
 }

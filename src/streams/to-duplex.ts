@@ -68,7 +68,7 @@ function ownOptions(options: ToDuplexOptions | undefined): Own {
     readable: given.readable !== false,
     writable: given.writable !== false,
   };
-  for (const key of MARKS) if (given[key] !== undefined) node[key] = given[key];
+  for (const key of MARKS) if (given[key] !== undefined) node[key] = checkMark(given[key], key);
   const { owner, signal } = given;
   if (owner !== undefined && typeof owner?.spawn !== "function") {
     throw new UsageError(
@@ -76,13 +76,26 @@ function ownOptions(options: ToDuplexOptions | undefined): Own {
       `an owner is a task, a group or a cooperator, not ${describeValue(owner)}`,
     );
   }
-  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
+  if (signal !== undefined && !isSignal(signal)) {
     throw new UsageError(
       "COOP_NOT_A_SIGNAL",
       `toDuplex() takes an AbortSignal, not ${describeValue(signal)}`,
     );
   }
   return { owner, signal, node };
+}
+
+/** What Node takes for one: it looks when the duplex has its task already. */
+function isSignal(value: AbortSignal): boolean {
+  return typeof value?.addEventListener === "function" && typeof value.aborted === "boolean";
+}
+
+function checkMark(mark: number, name: string): number {
+  if (Number.isSafeInteger(mark) && mark >= 0) return mark;
+  throw new UsageError(
+    "COOP_ARGUMENT",
+    `${name} is a whole number of bytes from 0 up, not ${describeValue(mark)}`,
+  );
 }
 
 const MARKS = ["highWaterMark", "readableHighWaterMark", "writableHighWaterMark"] as const;

@@ -13,29 +13,53 @@ import {
   UsageError,
 } from "../../src/coordinator/index.ts";
 import {
+  Acceptor,
   accept,
   adoptFile,
   adoptSocket,
   allocate,
+  BufferedReader,
   BufferPool,
+  BufferPools,
+  BufferRing,
   bind,
+  borrowFile,
+  chown,
   close,
   connect,
   connectSocket,
+  copyFile,
   type Descriptor,
+  descriptorsOf,
+  type File,
+  formatAddress,
   fsync,
   Handle,
   type IoOptions,
+  ioStatistics,
   type Listener,
   listen,
   listenSocket,
+  lookup,
+  mkdir,
   nop,
   open,
+  openBeneath,
+  pipeOf,
+  Receiver,
   read,
+  readFile,
+  readinessOf,
+  readTextFile,
+  receivedBy,
   recv,
+  runProcess,
   type Socket,
   send,
   sendAll,
+  sendFile,
+  serve,
+  setTimes,
   setupAccept,
   setupBind,
   setupClose,
@@ -52,8 +76,16 @@ import {
   setupWrite,
   shutdown,
   socket,
+  spawnProcess,
+  splice,
+  statOf,
+  truncate,
+  walk,
+  watch,
   write,
   writeAll,
+  writeFile,
+  writeFileAtomic,
 } from "../../src/io/index.ts";
 import { Memory } from "../../src/io/memory/memory.ts";
 import { Program } from "../../src/node/run.ts";
@@ -147,7 +179,7 @@ describe("what is no descriptor", () => {
     await runIo(function* () {
       yield* nop();
       for (const [value, words] of FOREIGN) {
-        const text = new RegExp(`close takes a File or a Socket, not ${words}$`);
+        const text = new RegExp(`close takes an open File or Socket, not ${words}$`);
         for (const call of [
           () => close(value as Descriptor),
           () => setupClose(new Handle(), value as Descriptor),
@@ -544,13 +576,21 @@ describe("numbers, texts and options", () => {
       /shutdown takes read, write or both, not the string rw/,
     ],
     ["a direction", (s) => setupShutdown(new Handle(), s, 1 as never), /shutdown takes/],
-    ["a backlog", (s) => listenSocket(s, -1), /a backlog is a whole number from 0 up, not -1/],
-    ["a backlog", (s) => listenSocket(s, 1.5), /not 1\.5/],
+    ["a backlog", (s) => listenSocket(s, -1), /a backlog is a whole number from 0 up, not the number -1/],
+    ["a backlog", (s) => listenSocket(s, 1.5), /not the number 1\.5/],
     ["a backlog", (s) => setupListen(new Handle(), s, 2 ** 31), /a backlog is a whole number/],
-    ["a pool's size", () => new BufferPool({ size: 0 }), /a buffer has from 1 to \d+ bytes, not 0/],
-    ["a pool's size", () => new BufferPool({ size: 1.5 }), /not 1\.5/],
+    [
+      "a pool's size",
+      () => new BufferPool({ size: 0 }),
+      /a buffer has from 1 to \d+ bytes, not the number 0/,
+    ],
+    ["a pool's size", () => new BufferPool({ size: 1.5 }), /not the number 1\.5/],
     ["a pool's size", () => new BufferPool({ size: 2 ** 31 }), /a buffer has from/],
-    ["a pool's count", () => new BufferPool({ count: 0 }), /a pool has from 1 to 16384 buffers, not 0/],
+    [
+      "a pool's count",
+      () => new BufferPool({ count: 0 }),
+      /a pool has from 1 to 16384 buffers, not the number 0/,
+    ],
     ["a pool's count", () => new BufferPool({ count: 16385 }), /a pool has from/],
   ];
 
@@ -808,4 +848,124 @@ test("control: an ordinary error is not taken for a typed one", () => {
   expect(() => expectError(new TypeError("takes"), UsageError, "COOP_BUFFER", /takes/)).toThrow();
   expect(() => expectError(new UsageError("COOP_X", "takes"), UsageError, "COOP_BUFFER", /takes/)).toThrow();
   expect(() => expectError(new UsageError("COOP_X", "takes"), UsageError, "COOP_X", /gives/)).toThrow();
+});
+
+describe("values of every kind", () => {
+  /** None of them is any argument; the last ones cannot even be made text. */
+  const ODD: unknown[] = [
+    null,
+    -1,
+    Number.NaN,
+    "",
+    true,
+    {},
+    [],
+    () => {},
+    Symbol("odd"),
+    5n,
+    Object.create(null),
+  ];
+
+  interface Place {
+    readonly file: File;
+    readonly socket: Socket;
+    readonly ring: BufferRing;
+  }
+
+  const CALLS: Readonly<Record<string, (odd: any, place: Place) => unknown>> = {
+    setupClose: (odd, { file }) => setupClose(odd, file),
+    "sendFile to": (odd, { file }) => sendFile(odd, file),
+    "sendFile from": (odd, { socket }) => sendFile(socket, odd),
+    "sendFile options": (odd, { socket, file }) => sendFile(socket, file, { position: odd ?? 0.5 }),
+    "splice from": (odd, { file }) => splice(odd, file, { length: 1 }),
+    openBeneath: (odd) => openBeneath(odd, "name"),
+    Acceptor: (odd) => new Acceptor(odd),
+    serve: (odd) => serve(odd, function* () {}),
+    "serve onError": (odd, { socket }) => serve(socket, function* () {}, { onError: callable(odd) }),
+    "Receiver socket": (odd, { ring }) => new Receiver(odd, ring),
+    "Receiver ring": (odd, { socket }) => new Receiver(socket, odd),
+    receivedBy: (odd) => receivedBy(odd),
+    descriptorsOf: (odd) => descriptorsOf(odd),
+    pipeOf: (odd) => pipeOf(odd),
+    statOf: (odd) => statOf(odd),
+    readinessOf: (odd) => readinessOf(odd),
+    ioStatistics: (odd) => ioStatistics(odd),
+    formatAddress: (odd) => formatAddress(odd),
+    "lookup host": (odd) => lookup(odd, 80),
+    "lookup port": (odd) => lookup("127.0.0.1", odd),
+    "chown user": (odd) => chown("nowhere", odd === -1 ? -2 : odd, 0),
+    "chown group": (odd) => chown("nowhere", 0, odd === -1 ? -2 : odd),
+    setTimes: (odd) => setTimes("nowhere", odd === -1 ? Number.NaN : odd, 0),
+    adoptFile: (odd) => adoptFile(odd),
+    borrowFile: (odd) => borrowFile(odd),
+    allocate: (odd) => allocate(odd),
+    truncate: (odd, { file }) => truncate(file, odd),
+    listenSocket: (odd, { socket }) => listenSocket(socket, odd),
+    "read position": (odd, { file }) => read(file, bytes, { position: odd === 5n ? -5n : odd }),
+    "BufferPool size": (odd) => new BufferPool({ size: odd ?? 0 }),
+    "BufferPools classes": (odd) => new BufferPools({ classes: odd ?? 0 }),
+    "BufferPools class": (odd) => new BufferPools({ classes: [odd] }),
+    "BufferPools claim": (odd) => new BufferPools({ classes: [{ size: 1, count: 1 }] }).claim(odd),
+    "BufferRing size": (odd) => new BufferRing({ size: odd ?? 0 }),
+    "watch changes": (odd) => watch("nowhere", { changes: odd ?? 0 }),
+    "env of a program": (odd) => runProcess("true", [], { env: textless(odd) }),
+    "queue of a handle": (odd) => {
+      const handle = new Handle();
+      handle.queue = odd ?? 0;
+      setupNop(handle);
+    },
+  };
+
+  /** Where a function, or an object, would be all right. */
+  const callable = (odd: unknown): any => (typeof odd === "function" || odd === null ? 0 : odd);
+  const textless = (odd: unknown): any =>
+    typeof odd === "object" && !Array.isArray(odd) && odd !== null ? { name: {} } : odd;
+
+  test.each(Object.keys(CALLS))("are told by %s (U12)", async (name) => {
+    await runIo(function* () {
+      const { near, far } = yield* tcpPair();
+      using file = yield* open(freshPath(), "w+");
+      using ring = new BufferRing({ count: 1 });
+      for (const odd of ODD) {
+        const error = yield* failureOf(function* () {
+          const made = CALLS[name]!(odd, { file, socket: near, ring });
+          return yield* made as Operation<unknown>;
+        });
+        expect(error).toBeInstanceOf(UsageError);
+        expect(error.code).toMatch(/^COOP_/);
+      }
+      for (const each of [near, far]) yield* close(each);
+    });
+  });
+
+  test("instead of options, where Node has a position or an encoding", async () => {
+    await runIo(function* () {
+      using file = yield* open(freshPath(), "w+");
+      const handle = new Handle();
+      for (const call of [
+        () => read(file, bytes, 5 as any),
+        () => write(file, bytes, "utf8" as any),
+        () => setupRead(handle, file, bytes, 5 as any),
+        () => splice(file, file, "length" as any),
+        () => mkdir("nowhere", 0o700 as any),
+        () => readFile("nowhere", "utf8" as any),
+        () => readTextFile("nowhere", "utf8" as any),
+        () => writeFile("nowhere", "text", "utf8" as any),
+        () => writeFile("nowhere", "text", { flag: "w" } as any),
+        () => writeFileAtomic("nowhere", "text", 0o600 as any),
+        () => copyFile("nowhere", "here", 1 as any),
+        () => walk("nowhere", { maxDepth: 5 } as any),
+        () => watch("nowhere", "all" as any),
+        () => runProcess("true", [], { shell: true } as any),
+        () => spawnProcess("true", [], { detached: true } as any),
+        () => new BufferedReader(file as any).readLine(80 as any),
+      ]) {
+        const error = yield* failureOf(function* () {
+          return yield* call() as unknown as Operation<unknown>;
+        });
+        expectError(error, UsageError, "COOP_OPTIONS", /option/);
+      }
+      expect(handle.status).toBe("idle");
+    });
+  });
 });

@@ -1,5 +1,6 @@
 /** Taking over descriptor numbers from elsewhere: from a setup form's result, direct or not, or from another library. */
 import { UsageError } from "../../coordinator/errors.ts";
+import { describeValue } from "../../coordinator/operation.ts";
 import { SO_TYPE, SOCK_STREAM } from "../../native/layout.ts";
 import { DIRECT } from "../driver/driver.ts";
 import { File } from "../file/file.ts";
@@ -24,7 +25,7 @@ export function adoptFile(number: number): File {
  * @example const input = borrowFile(0);
  */
 export function borrowFile(number: number): File {
-  if (number >= DIRECT) throw notOpen(number);
+  if (typeof number === "number" && number >= DIRECT) throw notOpen(number);
   const file = new File(checked(number), number);
   file.entry.borrowed = true;
   file.io.driver.disown(number);
@@ -73,6 +74,6 @@ function checked(number: number): Io {
 function notOpen(number: unknown): UsageError {
   return new UsageError(
     "COOP_DESCRIPTOR",
-    `${String(number)} is not an open descriptor that can be taken over`,
+    `${describeValue(number)} is not an open descriptor that can be taken over`,
   );
 }

@@ -1,14 +1,13 @@
 /** close(2), after everything in flight on the descriptor has ended. */
 import { Coordinated } from "../../coordinator/coordinated.ts";
-import { UsageError } from "../../coordinator/errors.ts";
-import { describeValue, type Operation } from "../../coordinator/operation.ts";
+import type { Operation } from "../../coordinator/operation.ts";
 import type { Signal } from "../../coordinator/signal.ts";
 import { Wait } from "../../coordinator/wait.ts";
 import { IoError } from "../errno.ts";
 import type { Handle } from "../handle.ts";
 import { currentIo } from "../io.ts";
-import { Kind, QUEUED } from "../io-operation.ts";
-import { Descriptor } from "./descriptor.ts";
+import { checkHandle, Kind, QUEUED } from "../io-operation.ts";
+import { checkDescriptor, type Descriptor } from "./descriptor.ts";
 
 /**
  * Starts to close and returns at once; the handle is done when the descriptor is closed. Operations in
@@ -17,7 +16,8 @@ import { Descriptor } from "./descriptor.ts";
  * @see {@link close} to wait. close(2).
  */
 export function setupClose(handle: Handle, descriptor: Descriptor): void {
-  checkDescriptor(descriptor);
+  checkDescriptor(descriptor, "close");
+  checkHandle(handle, "close");
   handle.prepare(currentIo("setupClose()"), CLOSE, null, undefined);
   handle.expected = 0;
   handle.submitted();
@@ -34,13 +34,8 @@ export function setupClose(handle: Handle, descriptor: Descriptor): void {
  * @throws {IoError} what close(2) says; the descriptor is closed all the same.
  */
 export function close(descriptor: Descriptor): Operation<void> {
-  checkDescriptor(descriptor);
+  checkDescriptor(descriptor, "close");
   return new Close(descriptor);
-}
-
-function checkDescriptor(value: unknown): void {
-  if (value instanceof Descriptor) return;
-  throw new UsageError("COOP_DESCRIPTOR", `close takes a File or a Socket, not ${describeValue(value)}`);
 }
 
 /** The operation is the descriptor's own; the handle only learns of its end. */

@@ -13,6 +13,7 @@
  */
 import { BusyError, ClosedError, UsageError } from "../../coordinator/errors.ts";
 import { Listener } from "../../coordinator/listener.ts";
+import { describeValue } from "../../coordinator/operation.ts";
 import { Signal } from "../../coordinator/signal.ts";
 import { CANCEL_ALL, CANCEL_FD, OP_ASYNC_CANCEL, OP_CLOSE } from "../../native/layout.ts";
 import { DIRECT } from "../driver/driver.ts";
@@ -247,6 +248,15 @@ export class Descriptor {
     this.dependents!.delete(dependent);
     this.entry.letGo(this);
   }
+}
+
+/** @internal @throws {UsageError} `COOP_DESCRIPTOR` for what is no descriptor. */
+export function checkDescriptor(value: unknown, what: string): asserts value is Descriptor {
+  if (value instanceof Descriptor) return;
+  throw new UsageError(
+    "COOP_DESCRIPTOR",
+    `${what} takes an open File or Socket, not ${describeValue(value)}`,
+  );
 }
 
 const BACKGROUND = new Kind<unknown>({

@@ -1,5 +1,6 @@
 /** What may be asked of a ring when it is made, and what it may do. */
 import { UsageError } from "../../coordinator/errors.ts";
+import { describeValue } from "../../coordinator/operation.ts";
 import * as abi from "../../native/layout.ts";
 import { FileGate } from "../file/file-gate.ts";
 
@@ -89,7 +90,7 @@ export function tableSizeOf(size: number | undefined): number | undefined {
   if (size === undefined || (Number.isInteger(size) && size >= 1 && size <= TABLE_MAX)) return size;
   throw new UsageError(
     "COOP_ARGUMENT",
-    `directDescriptors is a number from 1 to ${TABLE_MAX}, not ${String(size)}`,
+    `directDescriptors is a number from 1 to ${TABLE_MAX}, not ${describeValue(size)}`,
   );
 }
 
@@ -97,5 +98,8 @@ export function tableSizeOf(size: number | undefined): number | undefined {
 export function fileGateOf(limit: number | undefined): FileGate | null {
   if (limit === undefined) return null;
   if (Number.isInteger(limit) && limit >= 1) return new FileGate(limit);
-  throw new UsageError("COOP_ARGUMENT", `fileOperationsMax is a number from 1 up, not ${String(limit)}`);
+  throw new UsageError(
+    "COOP_ARGUMENT",
+    `fileOperationsMax is a number from 1 up, not ${describeValue(limit)}`,
+  );
 }

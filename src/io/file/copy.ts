@@ -1,9 +1,9 @@
 /** Large amounts from one descriptor to another, with never more than two buffers on the way. */
 
 import { UsageError } from "../../coordinator/errors.ts";
-import { type Operation, op } from "../../coordinator/operation.ts";
-import { given, pick } from "../../coordinator/options.ts";
-import type { Descriptor } from "../descriptor/descriptor.ts";
+import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
+import { checkOptions, given, type Known, pick } from "../../coordinator/options.ts";
+import { checkDescriptor, type Descriptor } from "../descriptor/descriptor.ts";
 import { EINVAL, ENOENT, IoError } from "../errno.ts";
 import { Handle } from "../handle.ts";
 import { allocate } from "../memory/memory.ts";
@@ -24,6 +24,8 @@ export interface CopyFileOptions {
   readonly exclusive?: boolean;
 }
 
+const COPY_OPTIONS: Known<CopyFileOptions> = { at: true, exclusive: true };
+
 /**
  * Bytes of one of the two buffers of a copy. Each write of a growing file goes through a thread of the kernel, so small
  * ones cost more than the copy itself: 64 KiB twice as much as this. Twice this is five times as slow per byte (ext4 on
@@ -39,6 +41,7 @@ const COPY_BYTES = 1024 * 1024;
  */
 export const copyFile: (from: Path, to: Path, options?: CopyFileOptions) => Operation<number> = op(
   function* copyFile(from: Path, to: Path, options?: CopyFileOptions) {
+    checkOptions(options, "copyFile", COPY_OPTIONS);
     const at = pick(options, "at");
     const source = yield* open(from, "r", at);
     try {
@@ -113,6 +116,8 @@ export interface SendFileOptions {
   readonly length?: number;
 }
 
+const SEND_OPTIONS: Known<SendFileOptions> = { position: true, length: true };
+
 /** What a pipe holds by default. */
 const PIPE_BYTES = 64 * 1024;
 
@@ -126,8 +131,11 @@ const PIPE_BYTES = 64 * 1024;
  */
 export const sendFile: (to: Descriptor, file: Descriptor, options?: SendFileOptions) => Operation<number> =
   op(function* sendFile(to: Descriptor, file: Descriptor, options?: SendFileOptions) {
+    checkOptions(options, "sendFile", SEND_OPTIONS);
     const from = byteOf(given(options, "position") ?? 0, "a position");
     const length = byteOf(given(options, "length") ?? Number.MAX_SAFE_INTEGER - from, "a length");
+    checkDescriptor(to, "sendFile");
+    checkDescriptor(file, "sendFile");
     to.checkWritable("sendFile");
     if (to.writer !== null) throw to.busy("sendFile", "writer");
     // Stands on the stream from the first byte to the last, so that nobody writes in between.
@@ -222,5 +230,8 @@ const sendThroughBuffer = op(function* sendThroughBuffer(sending: Sending) {
 
 function byteOf(value: number, what: string): number {
   if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new UsageError("COOP_POSITION", `${what} is a whole number from 0 to 2^53 - 1, not ${String(value)}`);
+  throw new UsageError(
+    "COOP_POSITION",
+    `${what} is a whole number from 0 to 2^53 - 1, not ${describeValue(value)}`,
+  );
 }

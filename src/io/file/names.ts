@@ -1,9 +1,12 @@
 /** Names and attributes of files, by way of Node: rings have no opcodes for these. */
 import * as fs from "node:fs/promises";
 import { UsageError } from "../../coordinator/errors.ts";
-import type { Operation } from "../../coordinator/operation.ts";
+import { describeValue, type Operation } from "../../coordinator/operation.ts";
 import { type Path, pathBytes } from "./path.ts";
 import { throughNode } from "./through-node.ts";
+
+/** The largest user or group there is; the one above means none. */
+const ID_MAX = 0xffff_fffe;
 
 /** A name in a directory. */
 export interface DirectoryEntry {
@@ -51,16 +54,30 @@ export function chmod(path: Path, permissions: number): Operation<void> {
   return throughNode("chmod", () => fs.chmod(bytes, permissions));
 }
 
-/** Changes the owner and the group. */
+/** Changes the owner and the group; -1 leaves one as it is. */
 export function chown(path: Path, uid: number, gid: number): Operation<void> {
+  checkId(uid, "user");
+  checkId(gid, "group");
   const bytes = bufferOf(path);
   return throughNode("chown", () => fs.chown(bytes, uid, gid));
 }
 
 /** Sets the times of the last access and the last change, in milliseconds since 1970. */
 export function setTimes(path: Path, accessed: number, modified: number): Operation<void> {
+  checkTime(accessed);
+  checkTime(modified);
   const bytes = bufferOf(path);
   return throughNode("utimes", () => fs.utimes(bytes, accessed / 1000, modified / 1000));
+}
+
+function checkId(id: unknown, what: string): void {
+  if (Number.isInteger(id) && (id as number) >= -1 && (id as number) <= ID_MAX) return;
+  throw new UsageError("COOP_ARGUMENT", `a ${what} is a number from 0 up, or -1, not ${describeValue(id)}`);
+}
+
+function checkTime(time: unknown): void {
+  if (Number.isFinite(time)) return;
+  throw new UsageError("COOP_ARGUMENT", `a time is in milliseconds since 1970, not ${describeValue(time)}`);
 }
 
 /**

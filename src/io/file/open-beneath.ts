@@ -8,7 +8,7 @@
 import { type Operation, op } from "../../coordinator/operation.ts";
 import { given } from "../../coordinator/options.ts";
 import * as abi from "../../native/layout.ts";
-import { closeOrphan, type Descriptor } from "../descriptor/descriptor.ts";
+import { checkDescriptor, closeOrphan, type Descriptor } from "../descriptor/descriptor.ts";
 import { EAGAIN, IoError } from "../errno.ts";
 import type { Handle } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
@@ -73,6 +73,7 @@ function beneathOperation(
   mode: OpenMode,
   options: OpenBeneathOptions | undefined,
 ): IoOperation<File> {
+  checkDescriptor(directory, "openBeneath");
   const resolve =
     abi.RESOLVE_BENEATH |
     abi.RESOLVE_NO_MAGICLINKS |

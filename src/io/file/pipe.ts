@@ -6,7 +6,7 @@ import { O_CLOEXEC, OP_PIPE } from "../../native/layout.ts";
 import { closeOrphan } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
-import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
+import { checkHandle, IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { allocate } from "../memory/memory.ts";
 import { File } from "./file.ts";
 
@@ -40,6 +40,7 @@ export function setupPipe(handle: Handle, options?: IoOptions): void {
  * @throws {UsageError} `COOP_NOT_ENDED` unless its last operation has made a pipe that nobody took over.
  */
 export function pipeOf(handle: Handle): Pipe {
+  checkHandle(handle, "pipe");
   const { bytes, io } = handle;
   if (
     handle.kind === (PIPE as Kind<unknown>) &&

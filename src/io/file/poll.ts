@@ -1,7 +1,7 @@
 /** poll(2): waits until a descriptor is ready, without reading or writing. */
 
 import { UsageError } from "../../coordinator/errors.ts";
-import type { Operation } from "../../coordinator/operation.ts";
+import { describeValue, type Operation } from "../../coordinator/operation.ts";
 import { given } from "../../coordinator/options.ts";
 import { OP_POLL_ADD, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
@@ -38,8 +38,15 @@ export function poll(descriptor: Descriptor, options?: PollOptions): Operation<R
   return new IoOperation(POLL, descriptor, null, maskOf(options), null, options);
 }
 
-/** What the result of a poll, from 0 up, means. */
+/**
+ * What the result of a poll means.
+ *
+ * @throws {UsageError} `COOP_ARGUMENT` for an errno.
+ */
 export function readinessOf(result: number): Readiness {
+  if (!Number.isInteger(result) || result < 0) {
+    throw new UsageError("COOP_ARGUMENT", `the result of a poll is from 0 up, not ${describeValue(result)}`);
+  }
   return {
     readable: (result & POLLIN) !== 0,
     writable: (result & POLLOUT) !== 0,

@@ -122,7 +122,10 @@ function rangeOperation(
 /** @throws {UsageError} `COOP_POSITION` */
 function byteOf(value: number, what: string): number {
   if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new UsageError("COOP_POSITION", `${what} is a whole number from 0 to 2^53 - 1, not ${String(value)}`);
+  throw new UsageError(
+    "COOP_POSITION",
+    `${what} is a whole number from 0 to 2^53 - 1, not ${describeValue(value)}`,
+  );
 }
 
 const MODES = {

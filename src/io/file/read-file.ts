@@ -2,7 +2,7 @@
 
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
-import { given, pick } from "../../coordinator/options.ts";
+import { checkOptions, given, type Known, pick } from "../../coordinator/options.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import { EOVERFLOW, IoError } from "../errno.ts";
 import { allocate, TRANSFER_MAX } from "../memory/memory.ts";
@@ -18,6 +18,7 @@ export interface ReadFileOptions {
   readonly limit?: number;
 }
 
+const KNOWN: Known<ReadFileOptions> = { at: true, limit: true };
 /** Bytes of one read. */
 const CHUNK_BYTES = 256 * 1024;
 /** Room for a file that claims to be empty: those of /proc, pipes, devices. */
@@ -33,6 +34,7 @@ export const readFile: (path: Path, options?: ReadFileOptions) => Operation<Buff
   path: Path,
   options?: ReadFileOptions,
 ) {
+  checkOptions(options, "readFile", KNOWN);
   const limit = given(options, "limit") ?? TRANSFER_MAX;
   checkLimit(limit);
   const file = yield* open(path, "r", pick(options, "at"));

@@ -4,7 +4,7 @@ import { UsageError } from "../../coordinator/errors.ts";
 import type { Operation } from "../../coordinator/operation.ts";
 import { given } from "../../coordinator/options.ts";
 import { OP_SPLICE, OP_TEE, SPLICE_F_MORE, SQE_WORD_ADDR } from "../../native/layout.ts";
-import { Descriptor } from "../descriptor/descriptor.ts";
+import { checkDescriptor, type Descriptor } from "../descriptor/descriptor.ts";
 import type { IoErrorDetails } from "../errno.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
@@ -92,8 +92,7 @@ function spliceOperation(
   options: SpliceOptions,
   writer: object | null = null,
 ): IoOperation<number> {
-  if (!(from instanceof Descriptor))
-    throw new UsageError("COOP_DESCRIPTOR", "splice takes two open descriptors");
+  checkDescriptor(from, kind.syscall);
   const length = given(options, "length") ?? -1;
   if (!Number.isSafeInteger(length) || length < 0) {
     throw new UsageError("COOP_ARGUMENT", "splice needs a length, a whole number of bytes");

@@ -7,7 +7,7 @@ import { DONE } from "../../handle/handle.ts";
 import * as abi from "../../native/layout.ts";
 import { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle } from "../handle.ts";
-import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
+import { checkHandle, IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { allocate } from "../memory/memory.ts";
 import { type AtOptions, NO_PATH, PathArgument, pinPaths, startOf } from "./at.ts";
 import type { Path } from "./path.ts";
@@ -63,6 +63,7 @@ export function setupStat(handle: Handle, file: Path | Descriptor, options?: Sta
  * @throws {UsageError} `COOP_NOT_ENDED` unless its last operation was a stat that has succeeded.
  */
 export function statOf(handle: Handle): FileStat {
+  checkHandle(handle, "stat");
   if (handle.kind === (STAT as Kind<unknown>) && handle.state === DONE && handle.outcome === 0) {
     return decode(handle.bytes!);
   }

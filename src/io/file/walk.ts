@@ -2,7 +2,7 @@
 
 import { UsageError } from "../../coordinator/errors.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
-import { given } from "../../coordinator/options.ts";
+import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { ENOENT, IoError } from "../errno.ts";
 import { type DirectoryEntry, readDirectory } from "./names.ts";
 import { type Path, pathBytes } from "./path.ts";
@@ -20,6 +20,7 @@ export interface WalkOptions {
   readonly depth?: number;
 }
 
+const KNOWN: Known<WalkOptions> = { depth: true };
 const DEPTH_DEFAULT = 64;
 const ENOTDIR = 20;
 
@@ -33,6 +34,7 @@ const ENOTDIR = 20;
  * for (let entry = yield* walker.next(); entry !== null; entry = yield* walker.next()) console.log(entry.path);
  */
 export function walk(path: Path, options?: WalkOptions): Walker {
+  checkOptions(options, "walk", KNOWN);
   const depth = given(options, "depth") ?? DEPTH_DEFAULT;
   if (!Number.isInteger(depth) || depth < 1) throw new UsageError("COOP_ARGUMENT", "a depth is from 1 up");
   return new Walker(Buffer.from(pathBytes(path)), depth);

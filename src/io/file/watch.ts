@@ -5,7 +5,7 @@
 
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
-import { given } from "../../coordinator/options.ts";
+import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import * as abi from "../../native/layout.ts";
 import { close } from "../descriptor/close.ts";
 import { closeOrphan, Descriptor } from "../descriptor/descriptor.ts";
@@ -34,6 +34,7 @@ export interface WatcherStatistics {
   readonly overflows: number;
 }
 
+const KNOWN: Known<WatchOptions> = { changes: true, noFollow: true };
 const QUIET: ReadonlySet<string> = new Set<FileChange>(["open", "access", "closeRead"]);
 
 /** Bytes of events that are read at a time: some hundred. What is not read yet waits in the kernel. */
@@ -60,7 +61,11 @@ function keyOf(path: Uint8Array): string {
 }
 
 function maskOf(options: WatchOptions | undefined): number {
+  checkOptions(options, "watch", KNOWN);
   const changes = given(options, "changes") ?? [...CHANGE_BITS.keys()].filter((change) => !QUIET.has(change));
+  if (!Array.isArray(changes)) {
+    throw new UsageError("COOP_OPTION", `changes are an array of names, not ${describeValue(changes)}`);
+  }
   // A second watch of the same file would silently replace the first.
   let mask = abi.IN_MASK_CREATE | (given(options, "noFollow") === true ? abi.IN_DONT_FOLLOW : 0);
   for (const change of changes) {

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { UsageError } from "../../coordinator/errors.ts";
 import { shield } from "../../coordinator/kill/shield.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
-import { given, ownOf, pick } from "../../coordinator/options.ts";
+import { checkOptions, given, type Known, ownOf, pick } from "../../coordinator/options.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import { ENOENT, IoError } from "../errno.ts";
 import { type Bytes, checkBytes } from "../memory/memory.ts";
@@ -27,6 +27,8 @@ export interface WriteFileOptions {
   readonly sync?: boolean;
 }
 
+const KNOWN: Known<WriteFileOptions> = { at: true, mode: true, permissions: true, sync: true };
+
 /**
  * Writes a file in place. When it is cut short by a kill or an error the file holds a part of the bytes:
  * {@link writeFileAtomic} never leaves that.
@@ -36,6 +38,7 @@ export interface WriteFileOptions {
 export const writeFile: (path: Path, data: Bytes | string, options?: WriteFileOptions) => Operation<void> =
   op(function* writeFile(path: Path, data: Bytes | string, options?: WriteFileOptions) {
     const bytes = bytesOf(data);
+    checkOptions(options, "writeFile", KNOWN);
     const { mode, sync, at, permissions } = ownOf(options);
     const file = yield* open(path, mode ?? "w", definedOnly(at, permissions));
     try {
@@ -52,6 +55,8 @@ export interface WriteFileAtomicOptions {
   /** Permission bits before the umask. Default: those of the file that is replaced, or 0o666. */
   readonly permissions?: number;
 }
+
+const KNOWN_ATOMIC: Known<WriteFileAtomicOptions> = { at: true, permissions: true };
 
 /**
  * Replaces a file, or makes it: at every moment, also after a power failure, the path has either the old
@@ -74,6 +79,7 @@ export const writeFileAtomic: (
   options?: WriteFileAtomicOptions,
 ) {
   const bytes = bytesOf(data);
+  checkOptions(options, "writeFileAtomic", KNOWN_ATOMIC);
   const { parent, name } = split(pathBytes(path));
   const directory = yield* openDirectory(parent, pick(options, "at"));
   try {

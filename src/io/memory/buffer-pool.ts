@@ -8,7 +8,7 @@
 
 import { EmbeddedList } from "../../coordinator/embedded-list.ts";
 import { UsageError } from "../../coordinator/errors.ts";
-import type { Operation } from "../../coordinator/operation.ts";
+import { describeValue, type Operation } from "../../coordinator/operation.ts";
 import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import type { Task } from "../../coordinator/task/task.ts";
 import { Wait } from "../../coordinator/wait.ts";
@@ -118,12 +118,15 @@ export class BufferPool implements Timed {
     const size = given(options, "size") ?? SIZE_DEFAULT;
     const count = given(options, "count") ?? COUNT_DEFAULT;
     if (!Number.isInteger(size) || size < 1 || size > SIZE_MAX) {
-      throw new UsageError("COOP_ARGUMENT", `a buffer has from 1 to ${SIZE_MAX} bytes, not ${String(size)}`);
+      throw new UsageError(
+        "COOP_ARGUMENT",
+        `a buffer has from 1 to ${SIZE_MAX} bytes, not ${describeValue(size)}`,
+      );
     }
     if (!Number.isInteger(count) || count < 1 || count > COUNT_MAX) {
       throw new UsageError(
         "COOP_ARGUMENT",
-        `a pool has from 1 to ${COUNT_MAX} buffers, not ${String(count)}`,
+        `a pool has from 1 to ${COUNT_MAX} buffers, not ${describeValue(count)}`,
       );
     }
     this.patience = nanoseconds(given(options, "patience") ?? Number.POSITIVE_INFINITY);

@@ -29,6 +29,12 @@ export class BufferPools {
   constructor(options?: BufferPoolsOptions) {
     checkOptions(options, "BufferPools", KNOWN);
     const classes = given(options, "classes") ?? CLASSES_DEFAULT;
+    if (!Array.isArray(classes) || !classes.every(isClass)) {
+      throw new UsageError(
+        "COOP_ARGUMENT",
+        `classes are an array of sizes and counts, not ${describeValue(classes)}`,
+      );
+    }
     const ascending = classes.every(({ size }, i) => i === 0 || size > classes[i - 1]!.size);
     if (classes.length === 0 || !ascending) {
       throw new UsageError("COOP_ARGUMENT", "classes are sizes in ascending order, one at least");
@@ -64,13 +70,18 @@ export class BufferPools {
   }
 
   private classOf(size: number): number {
-    const index = this.pools.findIndex((pool) => pool.size >= size);
-    if (Number.isFinite(size) && size >= 0 && index !== -1) return index;
+    const index = Number.isFinite(size) && size >= 0 ? this.pools.findIndex((pool) => pool.size >= size) : -1;
+    if (index !== -1) return index;
     throw new UsageError(
       "COOP_ARGUMENT",
       `buffers have up to ${this.pools.at(-1)!.size} bytes, ${describeValue(size)} is not to be had`,
     );
   }
+}
+
+function isClass(value: unknown): boolean {
+  const { size, count } = Object(value) as { readonly size?: unknown; readonly count?: unknown };
+  return typeof size === "number" && typeof count === "number";
 }
 
 /** Looks at the larger sizes when it is run, and waits for its own. */

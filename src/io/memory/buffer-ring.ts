@@ -8,6 +8,7 @@
 
 import { Embedded, EmbeddedList } from "../../coordinator/embedded-list.ts";
 import { ClosedError, UsageError } from "../../coordinator/errors.ts";
+import { describeValue } from "../../coordinator/operation.ts";
 import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { BUF_ADDR, BUF_BID, BUF_LEN, BUF_SIZE, BUF_TAIL } from "../../native/layout.ts";
 import { IoError } from "../errno.ts";
@@ -78,12 +79,15 @@ export class BufferRing {
     const size = given(options, "size") ?? SIZE_DEFAULT;
     const count = given(options, "count") ?? COUNT_DEFAULT;
     if (!Number.isInteger(size) || size < 1 || size > SIZE_MAX) {
-      throw new UsageError("COOP_ARGUMENT", `a buffer has from 1 to ${SIZE_MAX} bytes, not ${String(size)}`);
+      throw new UsageError(
+        "COOP_ARGUMENT",
+        `a buffer has from 1 to ${SIZE_MAX} bytes, not ${describeValue(size)}`,
+      );
     }
     if (!Number.isInteger(count) || count < 1 || count > COUNT_MAX || (count & (count - 1)) !== 0) {
       throw new UsageError(
         "COOP_ARGUMENT",
-        `a ring has a power of two of buffers, up to ${COUNT_MAX}, not ${String(count)}`,
+        `a ring has a power of two of buffers, up to ${COUNT_MAX}, not ${describeValue(count)}`,
       );
     }
     const io = currentIo("new BufferRing()");

@@ -263,7 +263,7 @@ export function allocate(size: number): Buffer {
   if (!Number.isSafeInteger(size) || size < 0 || size > TRANSFER_MAX) {
     throw new UsageError(
       "COOP_BUFFER",
-      `a buffer has between 0 and ${TRANSFER_MAX} bytes, not ${String(size)}`,
+      `a buffer has between 0 and ${TRANSFER_MAX} bytes, not ${describeValue(size)}`,
     );
   }
   if (size > ARENA_SHARE_MAX) {

@@ -4,7 +4,7 @@ import type { SpawnOptions as NodeOptions } from "node:child_process";
 import { constants } from "node:os";
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue } from "../../coordinator/operation.ts";
-import { given, ownOf } from "../../coordinator/options.ts";
+import { given, type Known, ownOf } from "../../coordinator/options.ts";
 import { type Duration, nanoseconds } from "../../time/duration.ts";
 import { Descriptor } from "../descriptor/descriptor.ts";
 import type { Io } from "../io.ts";
@@ -37,6 +37,17 @@ export interface ProcessOptions {
   readonly group?: boolean;
 }
 
+/** The names of all of them. */
+export const PROCESS_OPTIONS: Known<ProcessOptions> = {
+  cwd: true,
+  env: true,
+  stdin: true,
+  stdout: true,
+  stderr: true,
+  signal: true,
+  grace: true,
+  group: true,
+};
 const STREAMS = ["stdin", "stdout", "stderr"] as const;
 export type StreamName = (typeof STREAMS)[number];
 
@@ -96,6 +107,9 @@ function checkText(value: unknown, what: string): string {
 }
 
 function checkEnvironment(env: Readonly<Record<string, string | undefined>>): NodeJS.ProcessEnv {
+  if (typeof env !== "object" || env === null || Array.isArray(env)) {
+    throw new UsageError("COOP_ARGUMENT", `env is an object of texts, not ${describeValue(env)}`);
+  }
   const checked: NodeJS.ProcessEnv = {};
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined) checked[checkText(name, "a name in env")] = checkText(value, `${name} in env`);

@@ -4,12 +4,12 @@ import { UsageError } from "../../coordinator/errors.ts";
 import type { Group } from "../../coordinator/group/group.ts";
 import { group } from "../../coordinator/group/group.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
-import { given, ownOf } from "../../coordinator/options.ts";
+import { checkOptions, given, type Known, ownOf } from "../../coordinator/options.ts";
 import { EPIPE, IoError } from "../errno.ts";
 import type { File } from "../file/file.ts";
 import { allocate, type Bytes, checkBytes } from "../memory/memory.ts";
 import { LimitError } from "../stream/stream-errors.ts";
-import { Plan, type ProcessOptions } from "./plan.ts";
+import { Plan, PROCESS_OPTIONS, type ProcessOptions } from "./plan.ts";
 import type { ProcessExit } from "./process.ts";
 import { start } from "./spawn-process.ts";
 
@@ -26,6 +26,7 @@ export interface ProcessResult extends ProcessExit {
   readonly stderr: Buffer;
 }
 
+const KNOWN: Known<RunProcessOptions> = { ...PROCESS_OPTIONS, input: true, limit: true };
 const LIMIT_DEFAULT = 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 
@@ -43,6 +44,7 @@ export function runProcess(
   args: readonly string[] = [],
   options?: RunProcessOptions,
 ): Operation<ProcessResult> {
+  checkOptions(options, "runProcess", KNOWN);
   const { input, stdin } = ownOf(options);
   if (input !== undefined && stdin !== undefined && stdin !== "pipe") {
     throw new UsageError(

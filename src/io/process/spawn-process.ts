@@ -1,11 +1,12 @@
 /** Starting a program. */
 import { UnsupportedError } from "../../coordinator/errors.ts";
 import { type Operation, op } from "../../coordinator/operation.ts";
+import { checkOptions } from "../../coordinator/options.ts";
 import { type SpawnOptions, spawn } from "../../coordinator/task/spawn.ts";
 import type { Task } from "../../coordinator/task/task.ts";
 import { openPipe, type Pipe } from "../file/pipe.ts";
 import { currentIo } from "../io.ts";
-import { Plan, type ProcessOptions } from "./plan.ts";
+import { Plan, PROCESS_OPTIONS, type ProcessOptions } from "./plan.ts";
 import { life, Process } from "./process.ts";
 
 /** Spawns a task: the free `spawn`, or that of a group. */
@@ -26,6 +27,7 @@ export function spawnProcess(
   args: readonly string[] = [],
   options?: ProcessOptions,
 ): Operation<Process> {
+  checkOptions(options, "spawnProcess", PROCESS_OPTIONS);
   return start(spawn, new Plan(command, args, options));
 }
 

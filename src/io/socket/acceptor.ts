@@ -19,7 +19,7 @@ import type { Operation } from "../../coordinator/operation.ts";
 import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { Wait } from "../../coordinator/wait.ts";
 import { ACCEPT_MULTISHOT, FILE_INDEX_ALLOC, OP_ACCEPT, SOCK_CLOEXEC } from "../../native/layout.ts";
-import { closeOrphan, type Dependent, type Descriptor } from "../descriptor/descriptor.ts";
+import { checkDescriptor, closeOrphan, type Dependent, type Descriptor } from "../descriptor/descriptor.ts";
 import { DIRECT } from "../driver/driver.ts";
 import { ECANCELED, EMFILE, IoError } from "../errno.ts";
 import type { Handle, Shots } from "../handle.ts";
@@ -86,6 +86,7 @@ export class Acceptor extends Embedded implements Shots, Dependent {
     if (!Number.isSafeInteger(unclaimed) || unclaimed < 1) {
       throw new UsageError("COOP_ARGUMENT", "unclaimed is a number of connections from 1 up");
     }
+    checkDescriptor(listener, "accept");
     listener.checkOpen("accept");
     this.listener = listener;
     this.io = listener.io;

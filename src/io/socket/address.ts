@@ -94,9 +94,20 @@ export function parseTarget(value: TargetLike): Address | HostName {
   } else return parseAddress(value);
   if (typeof host !== "string" || isIPv4(host) || isIPv6(host)) return parseAddress(value);
   checkPort(port);
-  // RFC 1035 allows 253 characters; what a name may consist of is for those who look it up to say.
-  if (host === "" || host.length > 253 || /[\s\0/@:[\]]/.test(host)) throw bad(`"${host}" is no host's name`);
+  checkName(host);
   return { family: "name", host, port };
+}
+
+/** RFC 1035 allows 253 characters; what a name may consist of is for those who look it up to say. */
+function checkName(host: string): void {
+  if (host === "" || host.length > 253 || /[\s\0/@:[\]]/.test(host)) throw bad(`"${host}" is no host's name`);
+}
+
+/** @throws {UsageError} `COOP_ADDRESS` for what cannot be looked up. */
+export function checkHost(host: unknown, port: unknown): void {
+  checkPort(port);
+  if (typeof host !== "string") throw bad(`a host is a text, not ${describeValue(host)}`);
+  if (!isIPv4(host) && !isIPv6(host)) checkName(host);
 }
 
 function parseText(text: string): Address {
@@ -240,9 +251,17 @@ function compressIPv6(groups: readonly number[]): string {
   return `${text.slice(0, best).join(":")}::${text.slice(best + bestLength).join(":")}`;
 }
 
-/** An address in the form {@link parseAddress} reads. */
+/**
+ * An address in the form {@link parseAddress} reads.
+ *
+ * @throws {UsageError} `COOP_ADDRESS` for what is none.
+ */
 export function formatAddress(address: Address): string {
+  if (typeof address !== "object" || address === null) throw bad(`${describeValue(address)} is no address`);
   if (address.family === "unix") return `unix:${address.path}`;
+  if (address.family !== "ipv4" && address.family !== "ipv6") {
+    throw bad("an address has the family ipv4, ipv6 or unix");
+  }
   const host = address.family === "ipv6" ? `[${address.host}]` : address.host;
   return `${host}:${address.port}`;
 }

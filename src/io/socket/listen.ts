@@ -1,6 +1,6 @@
 /** listen(2). */
 import { UsageError } from "../../coordinator/errors.ts";
-import type { Operation } from "../../coordinator/operation.ts";
+import { describeValue, type Operation } from "../../coordinator/operation.ts";
 import { OP_LISTEN } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Handle, IoOptions } from "../handle.ts";
@@ -30,7 +30,10 @@ export function listenSocket(
 
 function checkBacklog(backlog: number): number {
   if (Number.isInteger(backlog) && backlog >= 0 && backlog <= 0x7fff_ffff) return backlog;
-  throw new UsageError("COOP_ARGUMENT", `a backlog is a whole number from 0 up, not ${String(backlog)}`);
+  throw new UsageError(
+    "COOP_ARGUMENT",
+    `a backlog is a whole number from 0 up, not ${describeValue(backlog)}`,
+  );
 }
 
 const LISTEN: Kind<void> = new Kind<void>({

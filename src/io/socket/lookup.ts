@@ -3,18 +3,19 @@ import { promises as dns } from "node:dns";
 import { type Operation, op } from "../../coordinator/operation.ts";
 import { IoError } from "../errno.ts";
 import { throughNode } from "../file/through-node.ts";
-import type { InetAddress } from "./address.ts";
+import { checkHost, type InetAddress } from "./address.ts";
 
 /**
  * The addresses of a host, in the order the system prefers. A kill leaves the look-up behind: it goes on in a
  * thread of Node's until it ends by itself.
  *
- * @throws {IoError} `ENOTFOUND`, `EAI_AGAIN`, …
+ * @throws {UsageError} `COOP_ADDRESS` for what is no name. @throws {IoError} `ENOTFOUND`, `EAI_AGAIN`, …
  */
 export const lookup: (host: string, port: number) => Operation<readonly InetAddress[]> = op(function* lookup(
   host: string,
   port: number,
 ) {
+  checkHost(host, port);
   try {
     const found = yield* throughNode("getaddrinfo", () => dns.lookup(host, { all: true, verbatim: true }));
     return found.map(

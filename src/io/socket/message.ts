@@ -23,7 +23,7 @@ import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Kept } from "../descriptor/inbox.ts";
 import type { Handle, IoOptions, Shots } from "../handle.ts";
 import type { Io } from "../io.ts";
-import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
+import { checkHandle, IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { type Block, type Bytes, COPY, checkBytes } from "../memory/memory.ts";
 import {
   type Address,
@@ -66,6 +66,7 @@ export function receiveFrom(socket: Descriptor, into: Bytes, options?: IoOptions
  * @throws {UsageError} `COOP_NOT_ENDED` unless it has received something.
  */
 export function receivedBy(handle: Handle): Received {
+  checkHandle(handle, "receiveFrom");
   const { shots } = handle;
   if (shots instanceof Envelope && handle.state === DONE && handle.outcome >= 0) {
     return shots.received(handle.outcome);

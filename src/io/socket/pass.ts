@@ -15,7 +15,7 @@ import type { Attached } from "../descriptor/inbox.ts";
 import { File } from "../file/file.ts";
 import type { Handle, IoOptions, Shots } from "../handle.ts";
 import type { Io } from "../io.ts";
-import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
+import { checkHandle, IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { type Block, type Bytes, checkBytes, roundOf } from "../memory/memory.ts";
 import { CONTROL_AT, headerAt, writeHeader } from "./message.ts";
 import { noteReadError, noteSendError } from "./recv.ts";
@@ -187,6 +187,7 @@ export function setupReceiveDescriptors(
  * @throws {DescriptorsLostError} as {@link receiveDescriptors}.
  */
 export function descriptorsOf(handle: Handle): ReceivedDescriptors {
+  checkHandle(handle, "receiveDescriptors");
   const { shots } = handle;
   if (shots instanceof Arrival && handle.state === DONE && handle.outcome >= 0) {
     handle.shots = null;

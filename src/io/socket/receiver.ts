@@ -14,7 +14,7 @@
  */
 
 import { BusyError, ClosedError, UsageError } from "../../coordinator/errors.ts";
-import type { Operation } from "../../coordinator/operation.ts";
+import { describeValue, type Operation } from "../../coordinator/operation.ts";
 import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { Signal } from "../../coordinator/signal.ts";
 import { Wait } from "../../coordinator/wait.ts";
@@ -27,11 +27,11 @@ import {
   SQE_BUFFER_SELECT,
   SQE_FLAGS_SHIFT,
 } from "../../native/layout.ts";
-import type { Dependent } from "../descriptor/descriptor.ts";
+import { checkDescriptor, type Dependent } from "../descriptor/descriptor.ts";
 import { ECANCELED, ENOBUFS, IoError } from "../errno.ts";
 import type { Handle, Shots } from "../handle.ts";
 import { Kind } from "../io-operation.ts";
-import { type BufferRing, Starving } from "../memory/buffer-ring.ts";
+import { BufferRing, Starving } from "../memory/buffer-ring.ts";
 import { type Bytes, checkBytes } from "../memory/memory.ts";
 import type { ByteReader } from "../stream/byte-stream.ts";
 import { noteReadError } from "./recv.ts";
@@ -78,6 +78,10 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
     const held = given(options, "held") ?? HELD_DEFAULT;
     if (!Number.isSafeInteger(held) || held < 1) {
       throw new UsageError("COOP_ARGUMENT", "held is a number of buffers from 1 up");
+    }
+    checkDescriptor(socket, "receive");
+    if (!(ring instanceof BufferRing)) {
+      throw new UsageError("COOP_ARGUMENT", `a Receiver takes a BufferRing, not ${describeValue(ring)}`);
     }
     socket.checkUsable(ring.io, "receive");
     if (socket.reader !== null) throw socket.busy("receive", "reader");

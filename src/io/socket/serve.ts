@@ -6,7 +6,7 @@ import { describeValue, type Operation, op } from "../../coordinator/operation.t
 import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { Signal } from "../../coordinator/signal.ts";
 import { sleep } from "../../time/sleep.ts";
-import type { Descriptor } from "../descriptor/descriptor.ts";
+import { checkDescriptor, type Descriptor } from "../descriptor/descriptor.ts";
 import { ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPROTO, IoError } from "../errno.ts";
 import { type AcceptAllOptions, Acceptor } from "./acceptor.ts";
 import type { Socket } from "./stream-socket.ts";
@@ -44,12 +44,16 @@ export function serve(listener: Descriptor, handler: Handler, options?: ServeOpt
   if (typeof handler !== "function") {
     throw new UsageError("COOP_ARGUMENT", `serve takes a handler, not ${describeValue(handler)}`);
   }
+  checkDescriptor(listener, "serve");
   checkOptions(options, "serve", KNOWN);
   const connections = given(options, "connections") ?? CONNECTIONS_DEFAULT;
   if (!Number.isSafeInteger(connections) || connections < 1) {
     throw new UsageError("COOP_ARGUMENT", "connections are a whole number from 1 up");
   }
   const onError = given(options, "onError") ?? null;
+  if (onError !== null && typeof onError !== "function") {
+    throw new UsageError("COOP_NOT_A_CALLBACK", `onError is a function, not ${describeValue(onError)}`);
+  }
   return group((g: Group) =>
     accepting(g, new Server(listener, handler, connections, given(options, "direct"), onError)),
   ) as Operation<never>;

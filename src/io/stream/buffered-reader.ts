@@ -28,6 +28,7 @@ export interface MessageOptions {
 const SIZE_DEFAULT = 8 * 1024;
 const LIMIT_DEFAULT = 1024 * 1024;
 const KNOWN: Known<BufferedReaderOptions> = { size: true, limit: true };
+const KNOWN_MESSAGE: Known<MessageOptions> = { limit: true };
 const NEWLINE = 10;
 const CARRIAGE_RETURN = 13;
 
@@ -217,6 +218,7 @@ export class BufferedReader implements ByteReader {
   }
 
   private limitOf(options: MessageOptions | undefined): number {
+    checkOptions(options, "a message", KNOWN_MESSAGE);
     const limit = given(options, "limit");
     return limit === undefined ? this.limit : Math.min(whole(limit, "a limit"), this.limit);
   }

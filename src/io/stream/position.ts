@@ -1,6 +1,7 @@
 /** Places in files: what callers may give, and how the kernel gets them exactly. */
 
 import { UsageError } from "../../coordinator/errors.ts";
+import { describeValue } from "../../coordinator/operation.ts";
 import { SQE_WORD_OFF } from "../../native/layout.ts";
 import type { Io } from "../io.ts";
 
@@ -38,7 +39,7 @@ export function checkPosition(position: unknown, what = "a position"): number | 
   }
   throw new UsageError(
     "COOP_POSITION",
-    `${what} is a whole number from 0 to 2^53 - 1, or a BigInt up to 2^63 - 1, not ${String(position)}; ` +
+    `${what} is a whole number from 0 to 2^53 - 1, or a BigInt up to 2^63 - 1, not ${describeValue(position)}; ` +
       "leave it out for the current one",
   );
 }
