@@ -35,7 +35,7 @@ export function loadBinding(): NativeBinding {
   if ("permission" in process && process.permission !== undefined) {
     throw new UnsupportedError(
       "the native driver does not run under Node's permission model: io_uring bypasses its checks. " +
-        "There is no io under it yet: the portable driver, which Node does check, is still to come",
+        "Tasks and time work; for io run without --permission",
     );
   }
   const binding = loadAddon();

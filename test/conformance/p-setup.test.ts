@@ -91,7 +91,7 @@ describe.concurrent("P20 the set-up of a ring is refused", () => {
       { node: [permission, "--allow-fs-read=*", ...(major >= 22 ? ["--allow-addons"] : [])] },
       "first-io",
     );
-    expectRefused(reportOf(ended), /permission model.*bypasses its checks.*portable driver/);
+    expectRefused(reportOf(ended), /permission model.*bypasses its checks.*run without --permission/);
   });
 
   test("P20 the addon is missing", async () => {
