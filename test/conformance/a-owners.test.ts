@@ -218,3 +218,50 @@ test("A22 a child sees the value at spawn time; changes stay where they are made
     "parent has changed",
   ]);
 });
+
+test("A20 ready may be called before spawnReady has its task", () => {
+  const failure = new Error("after ready");
+  const { task } = runtime(function* () {
+    const early = yield* spawnReady<void, string>((ready) => {
+      ready("while it is made");
+      return sleep(1);
+    });
+    const inside = yield* spawnReady<void, string>(
+      (ready) =>
+        function* () {
+          ready("inside of the call");
+          yield* sleep(1);
+        },
+      { start: "now" },
+    );
+    yield* inside.task.join();
+    const values = [early.value, inside.value];
+    let thrown: unknown;
+    try {
+      yield* group(function* (owner) {
+        yield* spawnReady<void, null>(
+          (ready) =>
+            function* () {
+              ready(null);
+              yield* sleep(1);
+              throw failure;
+            },
+          { owner, start: "now" },
+        );
+        yield* never();
+      });
+    } catch (error) {
+      thrown = error;
+    }
+    return [...values, thrown];
+  });
+  expect(task.result).toEqual(["while it is made", "inside of the call", failure]);
+});
+
+test("A11 spawnReady of what is no function", () => {
+  for (const wrong of [undefined, 5, {}, sleep(1)]) {
+    expect(() => spawnReady(wrong as never)).toThrow(
+      expect.objectContaining({ code: "COOP_NOT_AN_OPERATION" }),
+    );
+  }
+});

@@ -1,7 +1,7 @@
 /** Starting a task and waiting until it says that it is ready. */
 
 import { UsageError } from "../errors.ts";
-import { type Body, type Operation, op } from "../operation.ts";
+import { type Body, describeValue, type Operation, op } from "../operation.ts";
 import { given } from "../options.ts";
 import { Signal } from "../signal.ts";
 import { currentTask } from "./current.ts";
@@ -38,6 +38,12 @@ export function spawnReady<A, R>(
   body: (ready: (value: R) => void) => Body<A>,
   options?: SpawnReadyOptions,
 ): Operation<Started<A, R>> {
+  if (typeof body !== "function") {
+    throw new UsageError(
+      "COOP_NOT_AN_OPERATION",
+      `spawnReady() takes a function that gets ready() and makes an operation, not ${describeValue(body)}`,
+    );
+  }
   return start(body as (ready: (value: unknown) => void) => Body<unknown>, options) as Operation<
     Started<A, R>
   >;
@@ -48,6 +54,7 @@ const start = op(function* (
   options: SpawnReadyOptions | undefined,
 ) {
   const owner = given(options, "owner") ?? currentTask("spawnReady()");
+  const failure = given(options, "failure") ?? "parent";
   const signal = new Signal({ name: "ready" });
   const said = { ready: false, value: undefined as unknown };
   const ready = (value: unknown): void => {
@@ -55,10 +62,14 @@ const start = op(function* (
     said.ready = true;
     said.value = value;
     // From here on a failure is the owner's business.
-    task.failure = given(options, "failure") ?? "parent";
+    if (task !== null) task.failure = failure;
     signal.notify();
   };
-  const task: Task = owner.spawn(body(ready), { ...options, failure: "hold" });
+  let task: Task | null = null;
+  const made = body(ready);
+  task = owner.spawn(made, { ...options, failure: "hold" }) as Task;
+  // It may have said so before there was a task, or inside of the call.
+  if (said.ready) task.failure = failure;
   whenEnded(task, () => signal.notify());
   yield* signal.wait();
   if (said.ready) return { task, value: said.value };
