@@ -9,6 +9,7 @@ import {
   never,
   type Operation,
   op,
+  self,
   shield,
   spawn,
   yieldNow,
@@ -257,4 +258,78 @@ test("a parent that waits for a stuck child still runs its defers", () => {
   expect(log).toEqual(["defer"]);
   expect(reports.map(({ task }) => task?.name)).toEqual(["stuck"]);
   expect(exit).toMatchObject({ status: "killed", errors: [{ code: "COOP_STUCK" }] });
+});
+
+describe("the one who waits for it is killed by it", () => {
+  test("a task that kills itself has its time, and no more", () => {
+    const rt = new VirtualRuntime();
+    let ended = 0;
+    const task = rt.run(function* () {
+      const victim = spawn(
+        function* () {
+          try {
+            yield* self().killAndWait("me", { within: 10 });
+          } finally {
+            yield* never();
+          }
+        },
+        { failure: "hold" },
+      );
+      const exit = yield* victim.settled();
+      ended = rt.now;
+      return exit;
+    });
+    expect(task.result).toMatchObject(STUCK);
+    expect(ended).toBe(10);
+    rt.reports.splice(0);
+    checked(rt);
+  });
+
+  test("B28 so has a tree that a child of it kills", () => {
+    const rt = new VirtualRuntime();
+    const task = rt.run(function* () {
+      const parent = spawn(
+        function* () {
+          const top = self();
+          spawn(top.killAndWait("from below", { within: 10 }), { start: "next" });
+          try {
+            yield* never();
+          } finally {
+            yield* never();
+          }
+        },
+        { failure: "hold" },
+      );
+      return [(yield* parent.settled()).status, rt.now];
+    });
+    expect(task.result).toEqual(["failed", 10]);
+    rt.reports.splice(0);
+    checked(rt);
+  });
+
+  test("no timer is left by one that cannot wait for itself, nor by one that was killed meanwhile", () => {
+    const rt = new VirtualRuntime();
+    const codes: unknown[] = [];
+    rt.run(function* () {
+      const victim = spawn(function* () {
+        try {
+          yield* never();
+        } finally {
+          try {
+            yield* self().killAndWait("again", { within: "1 hour" });
+          } catch (error) {
+            codes.push((error as { code: string }).code);
+          }
+        }
+      });
+      yield* yieldNow();
+      const waiter = spawn(victim.killAndWait("stop", { within: "1 hour" }), { start: "next" });
+      yield* yieldNow();
+      waiter.kill();
+      yield* victim.settled();
+      expect(rt.timers.size).toBe(0);
+    });
+    expect(codes).toEqual(["COOP_SELF_JOIN"]);
+    checked(rt);
+  });
 });

@@ -3,7 +3,6 @@ import type { Coordinated } from "../coordinated.ts";
 import { EmbeddedList } from "../embedded-list.ts";
 import { UsageError } from "../errors.ts";
 import { Listener } from "../listener.ts";
-import type { Timeout } from "../scheduler/timers.ts";
 import { Wait } from "../wait.ts";
 import { type Exit, unwrapExit } from "./exit.ts";
 import type { Task } from "./task.ts";
@@ -72,11 +71,13 @@ export class OutcomeWait<A, R> extends Wait<R> {
   }
 }
 
-/** Kills, then waits for the end; what is still cleaning up when the time is over is cut short and reported. */
+/**
+ * Kills, then waits for the end; what is still cleaning up when the time is over is cut short and reported, also
+ * when the one who waits is killed before: it may be part of what it kills.
+ */
 export class KillWait<A> extends OutcomeWait<A, Exit<A>> {
   private readonly reason: unknown;
   private readonly within: number | string | undefined;
-  private timeout: Timeout | null = null;
 
   constructor(target: Task<A>, reason: unknown, within: number | string | undefined) {
     super(target, false);
@@ -89,25 +90,12 @@ export class KillWait<A> extends OutcomeWait<A, Exit<A>> {
     target.cooperator.checkThread(task.cooperator);
     if (this.within !== undefined && target.state !== ENDED) {
       const cooperator = target.cooperator;
-      this.timeout = cooperator.requireTimers().after(this.within, () => cooperator.hurry(target as Task));
+      const timeout = cooperator.requireTimers().after(this.within, () => cooperator.hurry(target as Task));
+      whenEnded(target as Task, () => timeout.disarm());
     }
     target.kill(this.reason);
     // The kill of oneself or of an ancestor: there is nothing to wait for.
     if (task.doomed !== null) return false;
     return super.begin(task);
-  }
-
-  protected override finish(): Exit<A> {
-    this.timeout?.disarm();
-    return super.finish();
-  }
-
-  override abort(): boolean {
-    this.timeout?.disarm();
-    return super.abort();
-  }
-
-  override rollback(): void {
-    this.timeout?.disarm();
   }
 }
