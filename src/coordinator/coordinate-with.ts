@@ -11,7 +11,7 @@ import { Coordinated } from "./coordinated.ts";
 import { Coordinator } from "./coordinator.ts";
 import { UsageError } from "./errors.ts";
 import { describeValue, type Operation } from "./operation.ts";
-import { given } from "./options.ts";
+import { checkOptions, given, type Known } from "./options.ts";
 import type { Timeout } from "./scheduler/timers.ts";
 import { Signal } from "./signal.ts";
 import type { Task } from "./task/task.ts";
@@ -43,6 +43,15 @@ export class CoordinationResult {
   get timedOut(): boolean {
     return this.index === TIMED_OUT;
   }
+}
+
+const KNOWN: Known<WaitOptions> = { within: true, fair: true };
+
+/** Options, and not something that is no coordinator. */
+function isPlain(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const kind: unknown = Object.getPrototypeOf(value);
+  return kind === Object.prototype || kind === null;
 }
 
 const KILLED = -1;
@@ -101,7 +110,8 @@ class MultiWait extends Wait<CoordinationResult> {
   constructor(args: Arguments, mode: KillMode) {
     super();
     const last = args[args.length - 1];
-    const options = last instanceof Coordinator || last instanceof Signal ? undefined : last;
+    const options = isPlain(last) ? (last as WaitOptions) : undefined;
+    checkOptions(options, "coordinateWith", KNOWN);
     this.targets = (options === undefined ? args : args.slice(0, -1)) as readonly Coordinable[];
     this.within = given(options, "within");
     this.mode = mode;

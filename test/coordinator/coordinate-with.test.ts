@@ -293,6 +293,22 @@ describe.each(BOTH)("%s", (_, wait) => {
     expect(() => wait()).toThrow(expect.objectContaining({ code: "COOP_NOTHING_TO_WAIT_FOR" }));
     expect(() => wait({ within: 1 })).toThrow(expect.objectContaining({ code: "COOP_NOTHING_TO_WAIT_FOR" }));
     expect(() => wait(free, 5 as never, free)).toThrow(/takes coordinators and signals, not the number 5/);
+    // The last argument, where options may stand, is not passed over either.
+    for (const wrong of [
+      5,
+      "1 second",
+      null,
+      undefined,
+      () => {},
+      Promise.resolve(),
+      new Map(),
+      free.acquire(),
+    ]) {
+      expect(() => wait(free, wrong as never)).toThrow(
+        expect.objectContaining({ code: "COOP_NOT_A_COORDINATOR" }),
+      );
+    }
+    expect(() => wait(free, { wihtin: 5 } as never)).toThrow(/did you mean within\?/);
     runChecked(function* () {
       const mine = new Coordinator({ name: "mine" });
       yield* mine.acquire();
