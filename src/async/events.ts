@@ -148,9 +148,7 @@ export class Events<Args extends unknown[] = any[]> extends Embedded implements 
   }
 
   private fail(value: unknown): void {
-    const taker = this.takers.shift();
-    if (taker === null) this.failure ??= { value };
-    else taker.fail(value);
+    this.failure ??= { value };
     this.close();
   }
 }
@@ -158,7 +156,6 @@ export class Events<Args extends unknown[] = any[]> extends Embedded implements 
 class Taker extends Wait<unknown> {
   private readonly events: Events<any>;
   private args: unknown = null;
-  private failure: { readonly value: unknown } | null = null;
 
   constructor(events: Events<any>) {
     super();
@@ -170,7 +167,6 @@ class Taker extends Wait<unknown> {
   }
 
   protected override begin(): boolean {
-    this.failure = null;
     const args = this.events.take();
     this.args = args;
     if (args !== undefined) return true;
@@ -179,8 +175,8 @@ class Taker extends Wait<unknown> {
   }
 
   protected override finish(): unknown {
-    if (this.failure !== null) throw this.failure.value;
-    return this.args;
+    // No more come. What another taker had and gave back is there all the same, and so is the error.
+    return this.args ?? this.events.take();
   }
 
   override abort(): boolean {
@@ -189,16 +185,11 @@ class Taker extends Wait<unknown> {
   }
 
   override rollback(): void {
-    if (this.args !== null && this.failure === null) this.events.putBack(this.args as unknown[]);
+    if (this.args !== null) this.events.putBack(this.args as unknown[]);
   }
 
   give(args: unknown): void {
     this.args = args;
-    this.grant();
-  }
-
-  override fail(value: unknown): void {
-    this.failure = { value };
     this.grant();
   }
 }

@@ -3,7 +3,7 @@
  * `return()`, and what that takes is waited for. Source: conformance U08.
  */
 
-import { BusyError, UsageError } from "../coordinator/errors.ts";
+import { BusyError, combineErrors, UsageError } from "../coordinator/errors.ts";
 import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { Signal } from "../coordinator/signal.ts";
@@ -117,10 +117,23 @@ const consumeAll = op(function* consume(
   body: (source: AsyncSource<any>) => Operation<unknown>,
 ) {
   const source = new AsyncSource(iterable[Symbol.asyncIterator]());
+  const thrown: unknown[] = [];
   try {
     return yield* enter(null, body, "consume()", source);
+  } catch (error) {
+    thrown.push(error);
+    throw error;
   } finally {
+    yield* closing(source, thrown);
+  }
+});
+
+/** What `return()` throws comes after what the body has thrown. */
+const closing = op(function* closing(source: AsyncSource<unknown>, thrown: readonly unknown[]) {
+  try {
     yield* until(source.close());
+  } catch (error) {
+    throw combineErrors([...thrown, error]);
   }
 });
 

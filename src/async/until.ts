@@ -62,10 +62,10 @@ class Until extends Wait<unknown> {
     super();
     if (typeof source !== "function") {
       if (typeof source?.then !== "function") throw notAPromise(source);
+      this.source = promiseOf(source);
       // The task may be killed before it gets here, and then nobody will ever look.
-      source.then(undefined, () => {});
-    }
-    this.source = source;
+      this.source.then(undefined, ignore);
+    } else this.source = source;
     this.onLate = onLate;
   }
 
@@ -102,7 +102,7 @@ class Until extends Wait<unknown> {
     const subscription = new Subscription(this, controller);
     this.subscription = subscription;
     const { cooperator } = task;
-    (promise as PromiseLike<unknown>).then(
+    promiseOf(promise as PromiseLike<unknown>).then(
       (value) => {
         const { wait } = subscription;
         if (wait === null) this.late(value, cooperator);
@@ -172,6 +172,11 @@ class Until extends Wait<unknown> {
 }
 
 function ignore(): void {}
+
+/** What merely behaves like a promise is asked once: it may begin its work each time, or call back twice. */
+function promiseOf(source: PromiseLike<unknown>): PromiseLike<unknown> {
+  return source instanceof Promise ? source : Promise.resolve(source);
+}
 
 function notAPromise(value: unknown): UsageError {
   return new UsageError(

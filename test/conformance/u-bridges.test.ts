@@ -175,6 +175,27 @@ describe("U08 a promise in a task", () => {
     checked(rt);
   });
 
+  test("U08 what merely behaves like a promise is asked once, and believed once", async () => {
+    let asked = 0;
+    const lazy: PromiseLike<string> = {
+      // biome-ignore lint/suspicious/noThenProperty: a query builder is like this
+      then(resolve: any) {
+        asked++;
+        resolve("first");
+        resolve("second");
+        return undefined as never;
+      },
+    };
+    const rt = new VirtualRuntime();
+    const main = await rt.runAsync(function* () {
+      const given = yield* until(lazy);
+      return [given, yield* until(() => lazy)];
+    });
+    expect(main.result).toEqual(["first", "first"]);
+    expect(asked).toBe(2);
+    checked(rt);
+  });
+
   test("U08 what is no promise is refused", () => {
     runChecked(function* () {
       expect(() => until(5 as never)).toThrow(expect.objectContaining({ code: "COOP_NOT_A_PROMISE" }));
@@ -458,6 +479,42 @@ describe("U08 events", () => {
     expect(emitter.eventNames()).toEqual([]);
   });
 
+  test("U08 B09 the error is not lost with the task that it woke, and everybody gets it", () => {
+    const emitter = new EventEmitter();
+    const error = new Error("no luck");
+    runChecked(function* () {
+      const lines = events(emitter, "line");
+      const killed = spawn(lines.next());
+      const other = spawn(lines.next(), { failure: "hold" });
+      yield* yieldNow();
+      emitter.emit("error", error);
+      killed.kill();
+      expect(yield* other.settled()).toEqual({ status: "failed", error });
+      for (let i = 0; i < 2; i++) {
+        const late = spawn(lines.next(), { failure: "hold" });
+        expect(yield* late.settled()).toEqual({ status: "failed", error });
+      }
+    });
+  });
+
+  test("U08 B09 an event that a killed task gave back after the end is not lost", () => {
+    const emitter = new EventEmitter();
+    runChecked(function* () {
+      const lines = events(emitter, "line", { end: ["close"] });
+      const killed = spawn(lines.next());
+      const other = spawn(lines.next());
+      yield* yieldNow();
+      emitter.emit("line", "kept");
+      emitter.emit("close");
+      killed.kill();
+      // Whichever of the two goes first.
+      const given = [yield* other.join()];
+      yield* killed.settled();
+      given.push(yield* lines.next(), yield* lines.next());
+      expect(given.filter((next) => next !== null)).toEqual([["kept"]]);
+    });
+  });
+
   test("U08 more events than the limit are an error, never a growing heap", () => {
     const emitter = new EventEmitter();
     runChecked(function* () {
@@ -617,6 +674,30 @@ describe("U08 async iterables", () => {
     expect(main.exit?.status).toBe("done");
     // One that never began has nothing to clean up.
     expect(log).toEqual(["returned", "left with 0", "returned", "killed", "no luck"]);
+    checked(rt);
+  });
+
+  test("U08 C06 what return() throws comes after what the body has thrown", async () => {
+    const [first, second] = [new Error("body"), new Error("return")];
+    const broken: AsyncIterable<number> = {
+      [Symbol.asyncIterator]: () => ({
+        next: async () => ({ done: false, value: 1 }),
+        return: () => Promise.reject(second),
+      }),
+    };
+    const rt = new VirtualRuntime();
+    const task = rt.cooperator.spawn(
+      () =>
+        consume(broken, function* (source) {
+          yield* source.next();
+          throw first;
+        }),
+      { failure: "hold" },
+    );
+    await rt.drainAsync();
+    expect(task.exit).toEqual({ status: "failed", error: first });
+    expect((first as { errors?: unknown }).errors).toEqual([second]);
+    task.observe();
     checked(rt);
   });
 
