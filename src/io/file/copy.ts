@@ -1,13 +1,13 @@
 /** Large amounts from one descriptor to another, with never more than two buffers on the way. */
 
-import { UsageError } from "../../coordinator/errors.ts";
-import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
+import { type Operation, op } from "../../coordinator/operation.ts";
 import { checkOptions, given, type Known, pick } from "../../coordinator/options.ts";
 import { checkDescriptor, type Descriptor } from "../descriptor/descriptor.ts";
 import { EINVAL, ENOENT, IoError } from "../errno.ts";
 import { Handle } from "../handle.ts";
 import { allocate } from "../memory/memory.ts";
 import { sendAllAs } from "../socket/send.ts";
+import { byteOf } from "../stream/position.ts";
 import { read, setupRead } from "../stream/read.ts";
 import { writeAll, writeAllAs } from "../stream/write.ts";
 import { open } from "./open.ts";
@@ -227,11 +227,3 @@ const sendThroughBuffer = op(function* sendThroughBuffer(sending: Sending) {
   sending.cut = false;
   return sending.sent;
 });
-
-function byteOf(value: number, what: string): number {
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new UsageError(
-    "COOP_POSITION",
-    `${what} is a whole number from 0 to 2^53 - 1, not ${describeValue(value)}`,
-  );
-}

@@ -9,6 +9,7 @@ import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { requireOpcode } from "../require-opcode.ts";
+import { byteOf } from "../stream/position.ts";
 
 /** Where a part of a file lies. */
 export interface RangeOptions extends IoOptions {
@@ -117,15 +118,6 @@ function rangeOperation(
   flags: number,
 ): IoOperation<void> {
   return new IoOperation(kind, file, null, 0, new Range(options, flags), options);
-}
-
-/** @throws {UsageError} `COOP_POSITION` */
-function byteOf(value: number, what: string): number {
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new UsageError(
-    "COOP_POSITION",
-    `${what} is a whole number from 0 to 2^53 - 1, not ${describeValue(value)}`,
-  );
 }
 
 const MODES = {

@@ -44,6 +44,15 @@ export function checkPosition(position: unknown, what = "a position"): number | 
   );
 }
 
+/** A byte, or a number of bytes, that is no BigInt. @throws {UsageError} `COOP_POSITION` */
+export function byteOf(value: unknown, what: string): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new UsageError(
+    "COOP_POSITION",
+    `${what} is a whole number from 0 to 2^53 - 1, not ${describeValue(value)}`,
+  );
+}
+
 /** Gives the operation that was just submitted a position no number holds. */
 export function setWidePosition(io: Io, position: bigint, word: number = SQE_WORD_OFF): void {
   io.driver.setWide(word, Number(BigInt.asIntN(32, position)), Number(BigInt.asIntN(32, position >> 32n)));
