@@ -78,6 +78,24 @@ test.each([
   },
 );
 
+test("B14 a frame whose function has no name is told as one", () => {
+  const rt = new VirtualRuntime();
+  rt.cooperator.cleanupWaitsMax = 100;
+  const main = rt.run(function* () {
+    const task = spawn(
+      (() =>
+        function* () {
+          yield* swallow(yieldNow);
+        })(),
+      { failure: "hold" },
+    );
+    yield* yieldNow();
+    return yield* task.killAndWait();
+  });
+  expect(main.result).toMatchObject({ error: { message: expect.stringMatching(/^a frame swallowed/) } });
+  checked(rt);
+});
+
 test("B14 the frames below one that was abandoned still clean up, and its wait is let go", () => {
   const rt = new VirtualRuntime();
   rt.cooperator.cleanupWaitsMax = sized(CLEANUP_WAITS_MAX, 100);

@@ -127,7 +127,7 @@ function resumeAbruptly(
   const { cleanupWaitsMax } = task.cooperator;
   if (frame.unwinding !== null && frame.cleanupWaits++ >= cleanupWaitsMax + REDELIVERIES_MAX) {
     throw new StuckError(
-      `${frame.fn?.name ?? "a frame"} swallowed its kill ${REDELIVERIES_MAX} times and was abandoned; ` +
+      `${frame.fn?.name || "a frame"} swallowed its kill ${REDELIVERIES_MAX} times and was abandoned; ` +
         "do not continue, break or loop out of a finally block",
     );
   }
