@@ -1,11 +1,17 @@
 /** Walking the live tree. */
+import type { Group } from "../group/group.ts";
 import type { Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
 
-/** The live children of a task: its own and those of the groups on its stack, in no promised order. */
-export function childrenOf(task: Task): Task[] {
+/**
+ * The live children of a task: its own and those of the groups on its stack, in no promised order. Those of a group
+ * when it is given one.
+ */
+export function childrenOf(parent: Task | Group): Task[] {
   const children: Task[] = [];
-  collectChildren(task, children);
+  const { host } = parent as Scope;
+  if (host === parent) collectChildren(host, children);
+  else collect(parent, children);
   return children;
 }
 
