@@ -31,10 +31,15 @@ export function emits(source: EventSource): boolean {
 }
 
 /** @internal */
-export function checkSource(source: unknown, what: string): void {
+export function checkSource(source: unknown, event: unknown, what: string): void {
   const { on, off, addEventListener } = (source ?? {}) as Partial<EmitterLike & EventTarget>;
-  if (typeof on === "function" && typeof off === "function") return;
-  if (typeof addEventListener === "function") return;
+  if ((typeof on === "function" && typeof off === "function") || typeof addEventListener === "function") {
+    if (typeof event === "string" || typeof event === "symbol") return;
+    throw new UsageError(
+      "COOP_NOT_AN_EVENT",
+      `an event for ${what} is a name or a symbol, not ${describeValue(event)}`,
+    );
+  }
   throw new UsageError(
     "COOP_NOT_AN_EMITTER",
     `${what} takes an EventEmitter or an EventTarget, not ${describeValue(source)}`,

@@ -2,8 +2,8 @@
 
 import { Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { BusyError, UsageError } from "../coordinator/errors.ts";
-import type { Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { describeValue, type Operation } from "../coordinator/operation.ts";
+import { checkOptions, given, type Known } from "../coordinator/options.ts";
 import { addInflight, type Inflight, removeInflight } from "../coordinator/scheduler/inflight.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -16,6 +16,8 @@ export interface EventsOptions {
   /** Events after which no others come. */
   readonly end?: readonly (string | symbol)[];
 }
+
+const KNOWN: Known<EventsOptions> = { limit: true, end: true };
 
 const LIMIT_DEFAULT = 1024;
 
@@ -32,12 +34,18 @@ export function events<Args extends unknown[] = any[]>(
   event: string | symbol,
   options?: EventsOptions,
 ): Events<Args> {
-  checkSource(source, "events()");
+  checkSource(source, event, "events()");
+  checkOptions(options, "events()", KNOWN);
   const limit = given(options, "limit") ?? LIMIT_DEFAULT;
   if (!(Number.isInteger(limit) && limit > 0)) {
     throw new UsageError("COOP_OPTION", "the limit of events() is a whole number from 1 up");
   }
-  return new Events<Args>(currentTask("events()"), source, event, limit, given(options, "end") ?? []);
+  const end = given(options, "end") ?? [];
+  if (!Array.isArray(end)) {
+    throw new UsageError("COOP_OPTION", `end of events() is a list of events, not ${describeValue(end)}`);
+  }
+  for (const other of end) checkSource(source, other, "events()");
+  return new Events<Args>(currentTask("events()"), source, event, limit, end);
 }
 
 /** Events that wait to be taken. */

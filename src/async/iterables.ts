@@ -9,7 +9,7 @@ import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { Signal } from "../coordinator/signal.ts";
 import { unwrapExit } from "../coordinator/task/exit.ts";
 import { whenEnded } from "../coordinator/task/join.ts";
-import type { Spawner } from "../coordinator/task/spawn-ready.ts";
+import { checkOwner, type Spawner } from "../coordinator/task/spawn-ready.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { until } from "./until.ts";
 
@@ -154,6 +154,13 @@ export function toAsyncIterable<A>(
   owner: Spawner | Cooperator,
   body: (emit: Emit<A>) => Body<unknown>,
 ): AsyncIterableIterator<A> {
+  checkOwner(owner, "toAsyncIterable()");
+  if (typeof body !== "function") {
+    throw new UsageError(
+      "COOP_NOT_AN_OPERATION",
+      `toAsyncIterable() takes a function that gets emit() and makes a body, not ${describeValue(body)}`,
+    );
+  }
   return new Production(owner, body);
 }
 

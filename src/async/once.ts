@@ -13,7 +13,7 @@ export function once<Args extends unknown[] = any[]>(
   source: EventSource,
   event: string | symbol,
 ): Operation<Args> {
-  checkSource(source, "once()");
+  checkSource(source, event, "once()");
   return new Once(source, event) as Operation<unknown> as Operation<Args>;
 }
 

@@ -5,7 +5,7 @@
 
 import { UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { checkOptions, given, type Known } from "../coordinator/options.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { SUSPENDED } from "../coordinator/suspended.ts";
 import { current } from "../coordinator/task/current.ts";
@@ -21,6 +21,8 @@ export interface UntilOptions<A> {
   readonly onLate?: (value: A) => unknown;
 }
 
+const KNOWN: Known<UntilOptions<unknown>> = { onLate: true };
+
 /** What gives a promise, and can be told to stop. */
 export type Starter<A> = (signal: AbortSignal) => PromiseLike<A> | A;
 
@@ -33,9 +35,14 @@ export type Starter<A> = (signal: AbortSignal) => PromiseLike<A> | A;
  * @example const response = yield* until((signal) => fetch(url, { signal }));
  */
 export function until<A>(source: PromiseLike<A> | Starter<A>, options?: UntilOptions<A>): Operation<A> {
+  checkOptions(options, "until()", KNOWN);
+  const onLate = given(options, "onLate");
+  if (onLate !== undefined && typeof onLate !== "function") {
+    throw new UsageError("COOP_NOT_A_CALLBACK", `onLate is a function, not ${describeValue(onLate)}`);
+  }
   return new Until(
     source as PromiseLike<unknown> | Starter<unknown>,
-    (given(options, "onLate") ?? null) as ((value: unknown) => unknown) | null,
+    (onLate ?? null) as ((value: unknown) => unknown) | null,
   ) as Operation<unknown> as Operation<A>;
 }
 

@@ -39,12 +39,7 @@ export type Known<T> = { readonly [K in keyof Required<T>]: true };
  */
 export function checkOptions<T extends object>(options: T | undefined, what: string, known: Known<T>): void {
   if (options === undefined) return;
-  if (typeof options !== "object" || options === null) {
-    throw new UsageError(
-      "COOP_OPTIONS",
-      `${what} takes an object with options, not ${options === null ? "null" : `a ${typeof options}`}`,
-    );
-  }
+  checkObject(options, what);
   for (const key of Object.keys(options)) {
     if (Object.hasOwn(known, key)) continue;
     const names = Object.keys(known);
@@ -55,6 +50,15 @@ export function checkOptions<T extends object>(options: T | undefined, what: str
       `${what} has no option ${key}${meant === "" ? `; it has ${names.join(", ")}` : meant}`,
     );
   }
+}
+
+/** @throws {UsageError} `COOP_OPTIONS` for options that are no object. */
+export function checkObject(options: unknown, what: string): void {
+  if (typeof options === "object" && options !== null) return;
+  throw new UsageError(
+    "COOP_OPTIONS",
+    `${what} takes an object with options, not ${options === null ? "null" : `a ${typeof options}`}`,
+  );
 }
 
 /** Letters to add, take away or change. */

@@ -2,10 +2,11 @@
 import { Cause, Effect } from "effect";
 import { UsageError } from "../coordinator/errors.ts";
 import type { Body } from "../coordinator/operation.ts";
+import { checkObject } from "../coordinator/options.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { whenEnded } from "../coordinator/task/join.ts";
 import type { SpawnOptions } from "../coordinator/task/spawn.ts";
-import type { Spawner } from "../coordinator/task/spawn-ready.ts";
+import { checkOwner, type Spawner } from "../coordinator/task/spawn-ready.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { causeOf, causeOfExit, effectOf, killCauseOf } from "./cause.ts";
 import { HostRef } from "./run-effect.ts";
@@ -24,7 +25,9 @@ export interface ToEffectOptions extends Omit<SpawnOptions, "failure" | "detache
  * @example const line = yield* toEffect(() => socket.readLine()); // in Effect.gen
  */
 export function toEffect<A>(body: Body<A>, options?: ToEffectOptions): Effect.Effect<A, unknown> {
+  if (options !== undefined) checkObject(options, "toEffect()");
   const { owner, ...rest } = options ?? {};
+  if (owner !== undefined) checkOwner(owner, "toEffect()");
   return Effect.withFiber((fiber) => {
     const host = owner === undefined ? fiber.getRef(HostRef) : null;
     if (owner === undefined && host === null) return Effect.die(noOwner());

@@ -128,6 +128,12 @@ export class Channel<T> implements Source<T> {
     if (overflow === "sliding" && capacity === 0) {
       throw new UsageError("COOP_OVERFLOW", "a sliding channel keeps the latest items: give it a capacity");
     }
+    if (undelivered !== null && typeof undelivered !== "function") {
+      throw new UsageError(
+        "COOP_NOT_A_CALLBACK",
+        `undelivered is a function, not ${describeValue(undelivered)}`,
+      );
+    }
     this.name = name;
     this.capacity = capacity;
     this.overflow = overflow;
@@ -168,8 +174,13 @@ export class Channel<T> implements Source<T> {
   /**
    * Sends all of `items`, in order. When it fails or is killed half-way, `undelivered` gets the rest of an array; an
    * iterator, which may have no end, is asked for one item at a time, and closed.
+   *
+   * @throws {UsageError} `COOP_NOT_ITERABLE` for anything else.
    */
   sendAll(items: Iterable<T>): Operation<void> {
+    if (typeof items?.[Symbol.iterator] !== "function") {
+      throw new UsageError("COOP_NOT_ITERABLE", `sendAll() takes an iterable, not ${describeValue(items)}`);
+    }
     return sendAll(this, items) as Operation<void>;
   }
 

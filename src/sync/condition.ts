@@ -11,11 +11,11 @@
 
 import { Acquisition, Coordinator } from "../coordinator/coordinator.ts";
 import { UsageError } from "../coordinator/errors.ts";
-import type { Operation } from "../coordinator/operation.ts";
+import { describeValue, type Operation } from "../coordinator/operation.ts";
 import { given } from "../coordinator/options.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { notHeld, notOwner } from "./guard.ts";
-import type { Mutex } from "./mutex.ts";
+import { Mutex } from "./mutex.ts";
 
 export interface ConditionStatistics {
   /** Tasks that wait for a notification; those that have it wait at the mutex. */
@@ -27,7 +27,11 @@ export class Condition {
   /** @internal Held by nobody, for ever. */
   readonly gate: Coordinator;
 
+  /** @throws {UsageError} `COOP_NOT_A_MUTEX` for anything else. */
   constructor(mutex: Mutex, options?: { readonly name?: string }) {
+    if (!(mutex instanceof Mutex)) {
+      throw new UsageError("COOP_NOT_A_MUTEX", `a condition has a Mutex, not ${describeValue(mutex)}`);
+    }
     this.mutex = mutex;
     this.gate = new Coordinator({ held: true, name: given(options, "name") ?? "condition" });
   }

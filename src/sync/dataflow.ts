@@ -11,14 +11,16 @@
  *
  * Source: seeds C-218, C-219.
  */
-import { ClosedError } from "../coordinator/errors.ts";
-import { type Operation, op } from "../coordinator/operation.ts";
+import { ClosedError, UsageError } from "../coordinator/errors.ts";
+import { describeValue, type Operation, op } from "../coordinator/operation.ts";
 import type { Channel, Source } from "./channel.ts";
 import { END } from "./channel-waits.ts";
 import { type Arms, select } from "./select.ts";
 
 /** Runs `body` for each item of `source`, one after the other, until the end or until it gives `false`. */
 export function each<T>(source: Source<T>, body: (item: T) => Operation<unknown>): Operation<void> {
+  checkSource(source, "each()");
+  checkFunction(body, "each()");
   return runEach(source as Source<unknown>, body as (item: unknown) => Operation<unknown>) as Operation<void>;
 }
 
@@ -34,7 +36,10 @@ export function pipe<T, U = T>(
   target: Channel<U>,
   transform?: (item: T) => U,
 ): Operation<void> {
-  return flow([source], target, (item, to) => to.send(transform === undefined ? item : transform(item as T)));
+  if (transform !== undefined) checkFunction(transform, "pipe()");
+  return flow("pipe()", [source], target, (item, to) =>
+    to.send(transform === undefined ? item : transform(item as T)),
+  );
 }
 
 /** Sends the items of `source` that `accept` is true of to `target`. */
@@ -43,22 +48,47 @@ export function filter<T>(
   target: Channel<T>,
   accept: (item: T) => boolean,
 ): Operation<void> {
-  return flow([source], target, (item, to) => (accept(item as T) ? to.send(item) : null));
+  checkFunction(accept, "filter()");
+  return flow("filter()", [source], target, (item, to) => (accept(item as T) ? to.send(item) : null));
 }
 
 /** Sends the items of all `sources` to `target`, as they come; none of them can starve another. */
 export function merge<T>(sources: readonly Source<T>[], target: Channel<T>): Operation<void> {
-  return flow(sources, target, (item, to) => to.send(item));
+  if (!Array.isArray(sources)) {
+    throw new UsageError("COOP_NOT_A_SOURCE", `merge() takes an array, not ${describeValue(sources)}`);
+  }
+  return flow("merge()", sources, target, (item, to) => to.send(item));
 }
 
 type Sink = Channel<any>;
 
 function flow(
+  what: string,
   sources: readonly Source<unknown>[],
   target: Sink,
   pass: (item: unknown, target: Sink) => Operation<void> | null,
 ): Operation<void> {
+  for (const source of sources) checkSource(source, what);
+  if (typeof target?.send !== "function" || typeof target.close !== "function") {
+    throw new UsageError("COOP_NOT_A_CHANNEL", `${what} sends to a channel, not to ${describeValue(target)}`);
+  }
   return runFlow(sources, target, pass) as Operation<void>;
+}
+
+function checkSource(source: unknown, what: string): void {
+  if (typeof (source as Source<unknown> | null | undefined)?.receiveOrEnd === "function") return;
+  throw new UsageError(
+    "COOP_NOT_A_SOURCE",
+    `${what} receives from a channel or the like, not from ${describeValue(source)}`,
+  );
+}
+
+function checkFunction(fn: unknown, what: string): void {
+  if (typeof fn === "function") return;
+  throw new UsageError(
+    "COOP_NOT_A_CALLBACK",
+    `${what} calls a function for each item, not ${describeValue(fn)}`,
+  );
 }
 
 const runFlow = op(function* flow(

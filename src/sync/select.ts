@@ -17,7 +17,7 @@
 
 import { UsageError } from "../coordinator/errors.ts";
 import { Call, describeValue, type Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { checkOptions, given, type Known } from "../coordinator/options.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { type Arm, Wait } from "../coordinator/wait.ts";
@@ -37,6 +37,8 @@ export interface SelectOptions {
   readonly fair?: boolean;
 }
 
+const KNOWN: Known<SelectOptions> = { fair: true };
+
 /**
  * Waits for the first of `arms`: acquires, sends and receives, signals, joins, sleeps, io operations. Of those
  * that are available at once the leftmost wins. The others are left as if they had never begun; an io operation
@@ -49,6 +51,7 @@ export interface SelectOptions {
  * if (won.key === "message") handle(won.value);
  */
 export function select<const A extends Arms>(arms: A, options?: SelectOptions): Operation<Won<A>> {
+  checkOptions(options, "select()", KNOWN);
   return new Select(arms, given(options, "fair") ?? false) as Operation<unknown> as Operation<Won<A>>;
 }
 
@@ -58,6 +61,7 @@ export function select<const A extends Arms>(arms: A, options?: SelectOptions): 
  * @throws {UsageError} `COOP_NOT_AN_ARM` also for an io operation: only its end shows what it gives.
  */
 export function trySelect<const A extends Arms>(arms: A, options?: SelectOptions): Won<A> | null {
+  checkOptions(options, "trySelect()", KNOWN);
   const attempt = new Select(arms, given(options, "fair") ?? false);
   return attempt.now(currentTask("trySelect()")) as Won<A> | null;
 }

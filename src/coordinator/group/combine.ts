@@ -9,7 +9,7 @@
 import { UsageError } from "../errors.ts";
 import { killChildren, requestKill } from "../kill/kill.ts";
 import { type Body, describeValue, type Operation, op } from "../operation.ts";
-import { given } from "../options.ts";
+import { checkOptions, given, type Known } from "../options.ts";
 import { type Exit, unwrapExit } from "../task/exit.ts";
 import type { Task } from "../task/task.ts";
 import { Group, runGroup } from "./group.ts";
@@ -51,7 +51,7 @@ export function all<const B extends Branches>(
   branches: B,
   options?: ConcurrencyOptions,
 ): Operation<ValuesOf<B>> {
-  const run = new AllOf("all", branches, given(options, "limit"));
+  const run = new AllOf("all", branches, limitOf(options, "all()"));
   return gather(run, (task) => unwrapExit(task.exit!, task)) as Operation<ValuesOf<B>>;
 }
 
@@ -66,7 +66,7 @@ export function allSettled<const B extends Branches>(
   branches: B,
   options?: ConcurrencyOptions,
 ): Operation<ExitsOf<B>> {
-  const run = new SettledOf("allSettled", branches, given(options, "limit"));
+  const run = new SettledOf("allSettled", branches, limitOf(options, "allSettled()"));
   return gather(run, (task) => task.exit!) as Operation<ExitsOf<B>>;
 }
 
@@ -96,6 +96,13 @@ export function any<const B extends Branches>(branches: B): Operation<ValueOf<B[
   const run = new AnyOf("any", branches);
   run.needOne();
   return firstOf(run) as Operation<any>;
+}
+
+const KNOWN: Known<ConcurrencyOptions> = { limit: true };
+
+function limitOf(options: ConcurrencyOptions | undefined, what: string): number | undefined {
+  checkOptions(options, what, KNOWN);
+  return given(options, "limit");
 }
 
 /** The keys of an array that are branches, and not its methods. */

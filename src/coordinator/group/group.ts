@@ -12,7 +12,7 @@
 import { BusyError, combineErrors, UsageError } from "../errors.ts";
 import { killChildren, requestKill } from "../kill/kill.ts";
 import { type Body, type BodyWith, describeValue, enter, type Operation, op } from "../operation.ts";
-import { given } from "../options.ts";
+import { checkOptions, given, type Known } from "../options.ts";
 import { current, currentTask } from "../task/current.ts";
 import { killedError } from "../task/exit.ts";
 import { Drain, reportUnobserved, runDefers } from "../task/finish.ts";
@@ -37,6 +37,8 @@ export interface GroupOptions {
   readonly onFailure?: "kill" | "collect" | FailureHandler;
 }
 
+const KNOWN: Known<GroupOptions> = { name: true, limit: true, onFailure: true };
+
 export class Group extends Scope {
   readonly name: string;
   /** @internal */ readonly errors: unknown[] = [];
@@ -47,6 +49,7 @@ export class Group extends Scope {
   /** @internal Groups are made by {@link group}. */
   constructor(options?: GroupOptions) {
     super();
+    checkOptions(options, "group()", KNOWN);
     this.name = given(options, "name") ?? "group";
     const limit = given(options, "limit");
     this.places = limit === undefined || limit === Number.POSITIVE_INFINITY ? null : new Places(limit);

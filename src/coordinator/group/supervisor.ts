@@ -18,7 +18,7 @@
 import { RestartLimitError, UsageError } from "../errors.ts";
 import { requestKill } from "../kill/kill.ts";
 import { type Body, type BodyWith, describeValue, enter, type Operation, op } from "../operation.ts";
-import { given } from "../options.ts";
+import { checkOptions, given, type Known } from "../options.ts";
 import type { Cooperator } from "../scheduler/cooperator.ts";
 import { type Exit, unwrapExit } from "../task/exit.ts";
 import { addDefer } from "../task/spawn.ts";
@@ -66,6 +66,21 @@ export interface SupervisorOptions {
   readonly onRestart?: (restart: Restart) => void;
 }
 
+type Backoff = NonNullable<SupervisorOptions["backoff"]>;
+type Intensity = NonNullable<SupervisorOptions["intensity"]>;
+
+const KNOWN: Known<SupervisorOptions> = {
+  name: true,
+  strategy: true,
+  restart: true,
+  backoff: true,
+  intensity: true,
+  onRestart: true,
+};
+const BACKOFF: Known<Backoff> = { first: true, most: true };
+const INTENSITY: Known<Intensity> = { restarts: true, within: true };
+const SPAWN: Known<SupervisedOptions> = { name: true, priority: true, restart: true };
+
 const FIRST_DEFAULT = 100;
 const MOST_DEFAULT = "30 seconds";
 const RESTARTS_DEFAULT = 5;
@@ -110,7 +125,7 @@ export class Supervisor {
   readonly all = new Set<SupervisedChild>();
   private readonly strategy: Strategy;
   private readonly policy: RestartPolicy;
-  private readonly options: SupervisorOptions;
+  private readonly options: SupervisorOptions | undefined;
   private readonly restartsMax: number;
   private readonly onRestart: ((restart: Restart) => void) | null;
   private first = 0;
@@ -120,13 +135,19 @@ export class Supervisor {
   private readonly times: number[] = [];
 
   /** @internal Supervisors are made by {@link supervise}. */
-  constructor(options: SupervisorOptions = {}) {
+  constructor(options?: SupervisorOptions) {
+    checkOptions(options, "supervise()", KNOWN);
+    checkOptions(given(options, "backoff"), "backoff", BACKOFF);
+    checkOptions(given(options, "intensity"), "intensity", INTENSITY);
     this.options = options;
     this.strategy = oneOf(strategies, given(options, "strategy") ?? "one-for-one", "a strategy") as Strategy;
     this.policy = oneOf(policies, given(options, "restart") ?? "on-failure", "restart") as RestartPolicy;
     this.onRestart = given(options, "onRestart") ?? null;
-    this.restartsMax = given(options, "intensity")?.restarts ?? RESTARTS_DEFAULT;
-    if (!(this.restartsMax >= 0))
+    if (this.onRestart !== null && typeof this.onRestart !== "function") {
+      throw new UsageError("COOP_OPTION", `onRestart is a function, not ${describeValue(this.onRestart)}`);
+    }
+    this.restartsMax = given(given(options, "intensity"), "restarts") ?? RESTARTS_DEFAULT;
+    if (typeof this.restartsMax !== "number" || !(this.restartsMax >= 0))
       throw new UsageError("COOP_OPTION", "intensity.restarts is a number from 0 up");
     this.scope = new SupervisorScope(this, { name: given(options, "name") ?? "supervisor" });
   }
@@ -153,6 +174,7 @@ export class Supervisor {
         `a supervisor calls a function for each start, and cannot use ${describeValue(factory)}: give () => it`,
       );
     }
+    checkOptions(options, "a supervised child", SPAWN);
     this.scope.checkOpen();
     const policy = oneOf(policies, given(options, "restart") ?? this.policy, "restart") as RestartPolicy;
     const child = new SupervisedChild(this, factory, policy, options);
@@ -169,11 +191,11 @@ export class Supervisor {
   /** @internal */
   prepare(cooperator: Cooperator): void {
     const timers = cooperator.requireTimers();
-    const { backoff, intensity } = this.options;
+    const backoff = given(this.options, "backoff");
     this.cooperator = cooperator;
-    this.most = timers.nanoseconds(backoff?.most ?? MOST_DEFAULT);
-    this.first = Math.min(this.most, timers.nanoseconds(backoff?.first ?? FIRST_DEFAULT));
-    this.within = timers.nanoseconds(intensity?.within ?? WITHIN_DEFAULT);
+    this.most = timers.nanoseconds(given(backoff, "most") ?? MOST_DEFAULT);
+    this.first = Math.min(this.most, timers.nanoseconds(given(backoff, "first") ?? FIRST_DEFAULT));
+    this.within = timers.nanoseconds(given(given(this.options, "intensity"), "within") ?? WITHIN_DEFAULT);
   }
 
   /** @internal A child's task has ended and left the group. */

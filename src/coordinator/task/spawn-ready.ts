@@ -2,7 +2,7 @@
 
 import { UsageError } from "../errors.ts";
 import { type Body, describeValue, type Operation, op } from "../operation.ts";
-import { given } from "../options.ts";
+import { checkObject, given } from "../options.ts";
 import { Signal } from "../signal.ts";
 import { currentTask } from "./current.ts";
 import { unwrapExit } from "./exit.ts";
@@ -13,6 +13,15 @@ import type { Task } from "./task.ts";
 /** Something children can be spawned in: a task or a group. */
 export interface Spawner {
   spawn<A>(body: Body<A>, options?: SpawnOptions): Task<A>;
+}
+
+/** @internal @throws {UsageError} `COOP_NOT_AN_OWNER` for what nothing can be spawned in. */
+export function checkOwner(owner: unknown, what: string): void {
+  if (typeof (owner as Spawner | null | undefined)?.spawn === "function") return;
+  throw new UsageError(
+    "COOP_NOT_AN_OWNER",
+    `${what} spawns in a task, a group or a cooperator, not in ${describeValue(owner)}`,
+  );
 }
 
 export interface SpawnReadyOptions extends SpawnOptions {
@@ -44,6 +53,9 @@ export function spawnReady<A, R>(
       `spawnReady() takes a function that gets ready() and makes an operation, not ${describeValue(body)}`,
     );
   }
+  if (options !== undefined) checkObject(options, "spawnReady()");
+  const owner = given(options, "owner");
+  if (owner !== undefined) checkOwner(owner, "spawnReady()");
   return start(body as (ready: (value: unknown) => void) => Body<unknown>, options) as Operation<
     Started<A, R>
   >;

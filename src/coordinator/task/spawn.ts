@@ -4,7 +4,7 @@ import { SpawnSite } from "../diagnosis/trace.ts";
 import { UsageError } from "../errors.ts";
 import { checkDeadline, tightenDeadline } from "../kill/deadline.ts";
 import { type Body, Call, describeValue, enter } from "../operation.ts";
-import { given } from "../options.ts";
+import { checkObject, given } from "../options.ts";
 import type { Cooperator } from "../scheduler/cooperator.ts";
 import { checkPriority, type Priority } from "../scheduler/run-queue.ts";
 import { current, currentTask } from "./current.ts";
@@ -110,6 +110,7 @@ function ownerOf(cooperator: Cooperator, spawner: Scope, options: SpawnOptions):
 
 /** Throws for what is no option, before there is a task. */
 function checkOptions(cooperator: Cooperator, options: SpawnOptions): void {
+  checkObject(options, "spawn()");
   const priority = given(options, "priority");
   const failure = given(options, "failure");
   const start = given(options, "start");

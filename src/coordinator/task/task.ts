@@ -23,7 +23,7 @@ import { effectiveDeadline, tightenDeadline } from "../kill/deadline.ts";
 import { requestKill } from "../kill/kill.ts";
 import { addKillHook, type KillHook } from "../kill/kill-hooks.ts";
 import type { Body, Operation } from "../operation.ts";
-import { given } from "../options.ts";
+import { checkOptions, given, type Known } from "../options.ts";
 import type { Cooperator } from "../scheduler/cooperator.ts";
 import { NORMAL, type Priority } from "../scheduler/run-queue.ts";
 import type { Wait } from "../wait.ts";
@@ -48,6 +48,8 @@ export interface KillOptions {
   /** Clean-up may take this long: `"5 seconds"`, or milliseconds. What has not stopped by then is reported. */
   readonly within?: number | string;
 }
+
+const KILL_OPTIONS: Known<KillOptions> = { within: true };
 
 export class Task<A = unknown> extends Scope {
   /** Unique inside one cooperator, from 1. */
@@ -199,6 +201,7 @@ export class Task<A = unknown> extends Scope {
 
   /** Asks for the kill and waits until the whole subtree has cleaned up and ended. */
   killAndWait(reason?: unknown, options?: KillOptions): Operation<Exit<A>> {
+    checkOptions(options, "killAndWait()", KILL_OPTIONS);
     return new KillWait<A>(this, reason, given(options, "within"));
   }
 

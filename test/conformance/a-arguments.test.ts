@@ -1,0 +1,121 @@
+/** Section A, third part: arguments that are none. Each is a typed error where it stands, and nothing has begun. */
+import { expect, test } from "vitest";
+import { events, once, runIn, toAsyncIterable, toPromise, until } from "../../src/async/index.ts";
+import {
+  all,
+  allSettled,
+  childrenOf,
+  group,
+  never,
+  self,
+  spawn,
+  spawnReady,
+  supervise,
+  UsageError,
+} from "../../src/coordinator/index.ts";
+import { toEffect } from "../../src/effect/index.ts";
+import { Channel, Condition, each, filter, merge, pipe, select, trySelect } from "../../src/sync/index.ts";
+import { sleep } from "../../src/time/index.ts";
+import { runChecked } from "../support/harness.ts";
+
+const body = function* () {};
+const ready = (say: (value: unknown) => void) => {
+  say(null);
+  return sleep(1);
+};
+
+/** What takes options; what they are is up to the caller. */
+const takeOptions: Record<string, (options: any) => unknown> = {
+  spawn: (options) => spawn(body, options),
+  spawnReady: (options) => spawnReady(ready, options),
+  group: (options) => group(body, options),
+  all: (options) => all([body], options),
+  allSettled: (options) => allSettled([body], options),
+  supervise: (options) => supervise(body, options),
+  backoff: (backoff) => supervise(body, { backoff }),
+  intensity: (intensity) => supervise(body, { intensity }),
+  killAndWait: (options) => self().killAndWait("never begun", options),
+  until: (options) => until(Promise.resolve(), options),
+  runIn: (options) => runIn(self(), body, options),
+  events: (options) => events(new EventTarget(), "x", options),
+  select: (options) => select([sleep(1)], options),
+  trySelect: (options) => trySelect([sleep(1)], options),
+  toEffect: (options) => toEffect(body, options),
+};
+
+/** Those that know all their names. */
+const closed = ["group", "all", "allSettled", "supervise", "backoff", "intensity", "killAndWait"].concat([
+  "until",
+  "events",
+  "select",
+  "trySelect",
+]);
+
+test.each(Object.entries(takeOptions))(
+  "A11 options of %s that are no object, or have no such name",
+  (name, call) => {
+    runChecked(function* () {
+      for (const wrong of [null, 5, "1 second", () => {}]) {
+        expect(() => call(wrong)).toThrow(expect.objectContaining({ code: "COOP_OPTIONS" }));
+      }
+      if (closed.includes(name)) expect(() => call({ elephant: 1 })).toThrow(/has no option elephant/);
+      expect(self().live).toBe(0);
+    });
+  },
+);
+
+const channel = (): Channel<any> => new Channel(4);
+
+const calls: readonly (readonly [string, string, (wrong: any) => unknown])[] = [
+  ["an owner of spawnReady", "COOP_NOT_AN_OWNER", (owner) => spawnReady(ready, { owner })],
+  ["an owner of runIn", "COOP_NOT_AN_OWNER", (owner) => runIn(owner, body)],
+  ["an owner of toAsyncIterable", "COOP_NOT_AN_OWNER", (owner) => toAsyncIterable(owner, () => body)],
+  ["an owner of toEffect", "COOP_NOT_AN_OWNER", (owner) => toEffect(body, { owner })],
+  ["the body of toAsyncIterable", "COOP_NOT_AN_OPERATION", (wrong) => toAsyncIterable(self(), wrong)],
+  ["what toPromise takes", "COOP_NOT_A_TASK", (task) => toPromise(task)],
+  ["onLate", "COOP_NOT_A_CALLBACK", (onLate) => until(Promise.resolve(), { onLate })],
+  ["undelivered", "COOP_NOT_A_CALLBACK", (undelivered) => new Channel({ undelivered })],
+  ["onRestart", "COOP_OPTION", (onRestart) => supervise(body, { onRestart })],
+  ["intensity.restarts", "COOP_OPTION", (restarts) => supervise(body, { intensity: { restarts } })],
+  ["an event of once", "COOP_NOT_AN_EVENT", (event) => once(new EventTarget(), event)],
+  ["an event of events", "COOP_NOT_AN_EVENT", (event) => events(new EventTarget(), event)],
+  ["the ends of events", "COOP_OPTION", (end) => events(new EventTarget(), "x", { end })],
+  ["an end of events", "COOP_NOT_AN_EVENT", (end) => events(new EventTarget(), "x", { end: [end] })],
+  ["the mutex of a condition", "COOP_NOT_A_MUTEX", (mutex) => new Condition(mutex)],
+  ["what sendAll takes", "COOP_NOT_ITERABLE", (items) => channel().sendAll(items)],
+  ["a source of each", "COOP_NOT_A_SOURCE", (source) => each(source, body)],
+  ["the body of each", "COOP_NOT_A_CALLBACK", (wrong) => each(channel(), wrong)],
+  ["a source of pipe", "COOP_NOT_A_SOURCE", (source) => pipe(source, channel())],
+  ["a target of pipe", "COOP_NOT_A_CHANNEL", (target) => pipe(channel(), target)],
+  ["the transform of pipe", "COOP_NOT_A_CALLBACK", (wrong) => pipe(channel(), channel(), wrong)],
+  ["what filter accepts", "COOP_NOT_A_CALLBACK", (wrong) => filter(channel(), channel(), wrong)],
+  ["the sources of merge", "COOP_NOT_A_SOURCE", (sources) => merge(sources, channel())],
+  ["a source of merge", "COOP_NOT_A_SOURCE", (source) => merge([source], channel())],
+];
+
+test.each(calls)("A11 %s that is none is a typed error", (_name, code, call) => {
+  runChecked(function* () {
+    for (const wrong of [5n, {}, Promise.resolve()]) {
+      let error: unknown;
+      try {
+        call(wrong);
+      } catch (thrown) {
+        error = thrown;
+      }
+      expect(error).toBeInstanceOf(UsageError);
+      expect(error).toMatchObject({ code });
+    }
+    expect(self().live).toBe(0);
+  });
+});
+
+test("childrenOf a group gives those of the group", () => {
+  runChecked(function* () {
+    spawn(never());
+    yield* group(function* (g) {
+      const child = g.spawn(sleep(1));
+      expect(childrenOf(g)).toEqual([child]);
+      expect(childrenOf(self()).length).toBe(2);
+    });
+  });
+});
