@@ -73,7 +73,9 @@ export const chain: <const A extends readonly Operation<unknown>[]>(
     return links.map((link, i) => link.kind.convert(handles[i]!.result, link, io));
   } finally {
     if (!complete) {
-      for (const handle of handles) handle.forsake();
+      // What had been kept goes back from the last to the first; what has come since is kept in its order.
+      for (let i = handles.length - 1; i >= 0; i--) if (handles[i]!.atOnce) handles[i]!.forsake();
+      for (const handle of handles) if (!handle.atOnce) handle.forsake();
       for (const handle of handles) if (handle.pending) yield* handle.settled();
     }
   }
@@ -145,7 +147,11 @@ function queue(
     }
   } catch (error) {
     driver.dropChain();
-    for (let i = prepared - 1; i >= 0; i--) handles[from + i]!.unchain(results[i] === QUEUED);
+    // From the last to the first: what they have taken of one stream goes back in its order.
+    for (let i = prepared - 1; i >= 0; i--) {
+      const result = results[i] ?? -ECANCELED;
+      handles[from + i]!.unchain(result === QUEUED, result, links[from + i]!.bytes);
+    }
     throw links[from + results.length]!.explain(error);
   }
   driver.endChain();

@@ -326,10 +326,15 @@ export class Handle extends BaseHandle {
     this.special |= SEVERED;
   }
 
-  /** @internal The chain was not submitted; this one had been queued, or not. */
-  unchain(queued: boolean): void {
+  /** @internal The chain was not submitted; this one had been queued, or was done at once, or neither. */
+  unchain(queued: boolean, result: number, bytes: Bytes | null): void {
     const { descriptor } = this;
     if (queued) this.kind!.failed?.(this, -ECANCELED);
+    else if (result >= 0) {
+      this.special |= AT_ONCE;
+      this.bytes ??= bytes;
+      this.reclaim(result);
+    }
     if (descriptor !== null) {
       if (descriptor.reader === this) descriptor.reader = null;
       if (descriptor.writer === this) descriptor.writer = null;
@@ -382,7 +387,7 @@ export class Handle extends BaseHandle {
   /** @internal Nobody looks at its result: it is reclaimed now, or when it comes. */
   forsake(): void {
     if (this.pending) this.abandon();
-    else if (this.outcome >= 0 && this.kind !== null) {
+    else if (this.state === DONE && this.outcome >= 0) {
       this.reclaim(this.outcome);
       this.outcome = -ECANCELED;
     }

@@ -14,7 +14,7 @@ import { addInflight, type Inflight, removeInflight } from "../coordinator/sched
 import { currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { Wait } from "../coordinator/wait.ts";
-import { type Bytes, checkBytes } from "../io/memory/memory.ts";
+import { type Bytes, checkBytes, countOfNone } from "../io/memory/memory.ts";
 import type { ByteReader, ByteStream } from "../io/stream/byte-stream.ts";
 import { Bell } from "./bell.ts";
 
@@ -46,13 +46,14 @@ export function fromDuplex(duplex: Readable & Writable): NodeStream {
 
 function checkReadable(value: unknown, what: string): void {
   const stream = value as Partial<Readable> | null;
-  if (typeof stream?.read !== "function" || typeof stream.on !== "function") {
+  const parts = [stream?.read, stream?.on, stream?.destroy];
+  if (parts.some((part) => typeof part !== "function")) {
     throw new UsageError(
       "COOP_ARGUMENT",
       `${what} takes a readable Node stream, not ${describeValue(value)}`,
     );
   }
-  if (stream.readableObjectMode === true || stream.readableEncoding != null) {
+  if (stream?.readableObjectMode === true || stream?.readableEncoding != null) {
     throw new UsageError(
       "COOP_ARGUMENT",
       `${what} takes a stream of bytes, and this one gives text or objects`,
@@ -126,9 +127,9 @@ export class NodeReader extends Embedded implements ByteReader, Inflight {
 
   /** @internal The task that made it is over, or wants it no more. */
   abandon(): void {
-    this.stream.destroy();
     this.detach();
     this.tell();
+    this.stream.destroy();
   }
 
   /** @internal Copies what is there; -1 when nothing is and more may come. */
@@ -172,7 +173,7 @@ const read = op(function* read(reader: NodeReader, into: Bytes) {
   if (reader.reading) {
     throw new BusyError("read: another task reads from this Node stream; let one task do it");
   }
-  if (into.length === 0) return 0;
+  if (into.length === 0) return countOfNone(into, "read");
   reader.reading = true;
   try {
     for (;;) {
@@ -275,7 +276,7 @@ class Writing extends Called {
   }
 
   protected override request(stream: Writable): void {
-    this.sent = this.bytes.length;
+    this.sent = checkBytes(this.bytes, "writeAll").length;
     if (this.sent === 0) {
       this.onDone();
       return;

@@ -1,23 +1,36 @@
 /** Memory in flight: what is copied and what is not, exact edges, and buffers that go away meanwhile. */
+import { PassThrough } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { op, spawn, yieldNow } from "../../src/coordinator/index.ts";
+import { type Operation, op, spawn, yieldNow } from "../../src/coordinator/index.ts";
 import {
   allocate,
+  BufferedReader,
+  BufferedWriter,
+  BufferPool,
+  BufferRing,
   close,
   Handle,
   nop,
   open,
+  openDatagram,
+  Receiver,
   read,
+  readv,
+  receiveFrom,
   recv,
   type Socket,
   send,
   sendAll,
+  sendTo,
   setupRecv,
   setupSend,
   write,
   writeAll,
+  writev,
+  writevAll,
 } from "../../src/io/index.ts";
 import { loadBinding } from "../../src/native/binding.ts";
+import { fromDuplex } from "../../src/streams/index.ts";
 import {
   failureOf,
   freshFifo,
@@ -28,6 +41,7 @@ import {
   stop,
   submitted,
   tcpPair,
+  thrownBy,
   unixPair,
 } from "../support/io.ts";
 
@@ -340,6 +354,55 @@ describe("no bytes at all", () => {
       yield* close(near);
       expect((yield* failureOf(() => send(near, Buffer.alloc(0)))).code).toBe("COOP_CLOSED");
     });
+  });
+});
+
+test("Q03 bytes that are detached between the call and its start are refused, and no empty ones", async () => {
+  await runIo(function* () {
+    const { near, far } = yield* tcpPair();
+    using file = yield* open(freshPath(), "w+");
+    using udp = yield* openDatagram("127.0.0.1:0");
+    using ring = new BufferRing({ count: 1 });
+    using stream = fromDuplex(new PassThrough());
+    const address = udp.localAddress!;
+    const reader = new BufferedReader(far);
+    const calls: ((bytes: Uint8Array, receiver: Receiver) => Operation<unknown>)[] = [
+      (bytes) => sendAll(near, bytes),
+      (bytes) => recv(near, bytes),
+      (bytes) => write(file, bytes),
+      (bytes) => writev(file, [Buffer.from("x"), bytes]),
+      (bytes) => writevAll(file, [bytes]),
+      (bytes) => readv(file, [bytes]),
+      (bytes) => sendTo(udp, bytes, address),
+      (bytes) => receiveFrom(udp, bytes),
+      (bytes) => reader.read(bytes),
+      (bytes) => new BufferedWriter(near).writeAll(bytes),
+      (bytes) => stream.read(bytes),
+      (bytes) => stream.writeAll(bytes),
+      (bytes, receiver) => receiver.read(bytes),
+    ];
+    for (const call of calls) {
+      const receiver = new Receiver(near, ring);
+      const bytes = new Uint8Array(8);
+      const operation = call(bytes, receiver);
+      if (call !== calls.at(-1)) yield* receiver.release();
+      structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+      expect((yield* failureOf(operation)).code).toBe("COOP_BUFFER");
+      if (call === calls.at(-1)) yield* receiver.release();
+    }
+    for (const each of [near, far]) yield* close(each);
+  });
+});
+
+test("P09 memory that is not there is ENOMEM", async () => {
+  await runIo(function* () {
+    yield* nop();
+    for (const make of [
+      () => new BufferPool({ size: 2 ** 30, count: 16384 }),
+      () => new BufferRing({ size: 2 ** 20, count: 32768 }),
+    ]) {
+      expect(thrownBy(make)).toMatchObject({ code: "ENOMEM", syscall: "allocate" });
+    }
   });
 });
 

@@ -407,6 +407,30 @@ describe("X-32 the submission ring", () => {
     });
   });
 
+  test("P18 a setup that throws is what is told, and what was taken of a stream goes back in its order", async () => {
+    await runIo(function* () {
+      const { near, far } = yield* unixPair();
+      const { near: gone, far: other } = yield* unixPair();
+      for (const each of [gone, other]) yield* close(each);
+      const [one, two] = [Buffer.alloc(2), Buffer.alloc(2)];
+      const nothing = chain([recv(near, one), send(gone, one)]);
+      expect((yield* failureOf(nothing)).code).toBe("COOP_CLOSED");
+      near.inbox.keep(Buffer.from("abcdef"));
+      const broken = () => [recv(near, one), recv(near, two), send(gone, one)];
+      expect((yield* failureOf(chain(broken()))).code).toBe("COOP_CLOSED");
+      expect(thrownBy(() => setupChain([new Handle(), new Handle(), new Handle()], broken())).code).toBe(
+        "COOP_CLOSED",
+      );
+      // The kernel fails it, after both were received at once.
+      using file = yield* open(freshPath(), "w");
+      const failed = chain([recv(near, one), recv(near, two), read(file, one.subarray(0, 1))]);
+      expect(yield* failureOf(failed)).toMatchObject({ code: "EBADF" });
+      const all = Buffer.alloc(8);
+      expect(all.toString("latin1", 0, yield* recv(near, all))).toBe("abcdef");
+      for (const each of [near, far]) yield* close(each);
+    });
+  });
+
   test("P18 the error of an operation is its own", async () => {
     await runIo(function* () {
       const { near, far } = yield* unixPair();

@@ -1,5 +1,6 @@
 /** What is kept for the next reader: against a dumb model, and through every kind of read. */
 import { describe, expect, test } from "vitest";
+import { spawn } from "../../src/coordinator/index.ts";
 import { Inbox, type Kept } from "../../src/io/descriptor/inbox.ts";
 import { ECONNRESET, EPIPE } from "../../src/io/errno.ts";
 import {
@@ -17,10 +18,11 @@ import {
   receiveFrom,
   recv,
   sendDescriptors,
+  sendTo,
   spawnProcess,
   splice,
 } from "../../src/io/index.ts";
-import { failureOf, runIo, tcpPair, unixPair } from "../support/io.ts";
+import { failureOf, runIo, submitted, tcpPair, unixPair } from "../support/io.ts";
 import { random } from "../support/sync.ts";
 
 describe("an inbox", () => {
@@ -232,6 +234,44 @@ describe("every kind of read", () => {
         expect((yield* failureOf(recv(far, Buffer.alloc(1)))).code).toBe("ECONNRESET");
         yield* close(far);
       }
+    });
+  });
+
+  test("POL11 POL12 of a stream by recvmsg(2) has no more boundaries than by recv(2)", async () => {
+    await runIo(function* () {
+      const { near, far } = yield* unixPair();
+      const into = Buffer.alloc(3);
+      far.inbox.keep(Buffer.from("abcdefgh"));
+      expect(yield* recv(far, into)).toBe(3);
+      expect(yield* receiveFrom(far, into)).toMatchObject({ count: 3, truncated: false });
+      expect(into.toString()).toBe("def");
+      expect(yield* recv(far, into)).toBe(2);
+      // One that was killed leaves its bytes, whether they were kept or the kernel's.
+      const reading = spawn(receiveFrom(far, into));
+      yield* submitted();
+      expect((yield* failureOf(receiveFrom(far, into))).code).toBe("COOP_BUSY");
+      yield* sendTo(near, Buffer.from("ijk"), null);
+      yield* reading.killAndWait("enough");
+      const rest = Buffer.alloc(8);
+      expect(rest.toString("latin1", 0, yield* recv(far, rest))).toBe("ijk");
+      near.brokenAt = 1;
+      expect((yield* failureOf(sendTo(near, into, null))).code).toBe("COOP_CLOSED");
+      yield* close(near);
+      yield* close(far);
+    });
+  });
+
+  test("T02 of datagrams keeps each whole when it is read into several parts", async () => {
+    await runIo(function* () {
+      const udp = yield* openDatagram("127.0.0.1:0");
+      for (const words of ["the first", "other"]) udp.inbox.keepMessage(Buffer.from(words), null, false);
+      const parts = [Buffer.alloc(4), Buffer.alloc(8)];
+      expect(yield* readv(udp, parts)).toBe(9);
+      expect(Buffer.concat(parts, 9).toString()).toBe("the first");
+      expect(yield* readv(udp, [parts[0]!])).toBe(4);
+      expect(parts[0]!.toString()).toBe("othe");
+      expect(udp.inbox.waiting).toBe(false);
+      yield* close(udp);
     });
   });
 

@@ -176,6 +176,7 @@ describe("S16 a Readable in a task", () => {
         null,
         1,
         {},
+        { read() {}, on() {} },
         new Writable(),
         Readable.from([1]),
         new PassThrough().setEncoding("utf8"),

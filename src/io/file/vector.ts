@@ -16,7 +16,7 @@ import type { Handle } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { ioprioOf } from "../io-priority.ts";
-import { type Bytes, COPY, checkBytes, lengthOf, TRANSFER_MAX } from "../memory/memory.ts";
+import { type Bytes, COPY, checkBytes, lengthOf, scatter, TRANSFER_MAX } from "../memory/memory.ts";
 import { noteReadError } from "../socket/recv.ts";
 import { CURRENT, positionOf } from "../stream/position.ts";
 import type { ReadOptions } from "../stream/read.ts";
@@ -102,6 +102,11 @@ function checkParts(parts: readonly Bytes[], what: string): readonly Bytes[] {
     throw new UsageError("COOP_BUFFER", `${what} takes at most ${TRANSFER_MAX} bytes at a time`);
   }
   return full;
+}
+
+/** There are no empty ones among them, unless one was detached since the operation was made. */
+function checkThere(parts: readonly Bytes[], what: string): void {
+  for (const part of parts) if (part.byteLength === 0) checkBytes(part, what);
 }
 
 /**
@@ -210,6 +215,7 @@ const READV: Kind<number> = new Kind({
     if (position === CURRENT && file.reader !== null && !handle.follows(file.reader))
       throw file.busy("readv", "reader");
     handle.streaming = position === CURRENT;
+    checkThere(parts, "readv");
     if (position === CURRENT && file.inbox.waiting && parts.length > 0) {
       handle.parts = parts;
       return takeKept(file.inbox, parts);
@@ -235,6 +241,12 @@ const READV: Kind<number> = new Kind({
 
 function takeKept(inbox: Inbox, parts: readonly Bytes[]): number {
   if (!inbox.filled) return inbox.error;
+  if (inbox.messages) {
+    // One message, whole; what does not fit is gone, as it would be with the kernel.
+    const { bytes } = inbox.takeMessage()!;
+    const count = Math.min(bytes.length, lengthOf(parts));
+    return scatter(bytes, parts, count);
+  }
   let count = 0;
   for (const part of parts) {
     if (inbox.filled) count += inbox.take(part);
@@ -248,6 +260,7 @@ const WRITEV: Kind<number> = new Kind({
   setup(io, handle, operation) {
     const file = operation.descriptor!;
     file.checkWritable("writev");
+    checkThere(operation.argument as readonly Bytes[], "writev");
     return queueParts(io, handle, file, operation.argument as readonly Bytes[], operation.number, true);
   },
   convert: (result) => result,
@@ -261,7 +274,10 @@ const WRITEV_ALL: Kind<void> = new Kind<void>({
     const file = operation.descriptor!;
     const parts = operation.argument as readonly Bytes[];
     if (file.brokenAt !== -1) file.checkWritable("writev");
-    if (sent === 0) operation.total = lengthOf(parts);
+    if (sent === 0) {
+      checkThere(parts, "writev");
+      operation.total = lengthOf(parts);
+    }
     const position = number === CURRENT ? CURRENT : number + sent;
     const result = queueParts(io, handle, file, sent === 0 ? parts : restOf(parts, sent), position, true);
     if (result === QUEUED) handle.continueWith(operation as IoOperation<unknown>);

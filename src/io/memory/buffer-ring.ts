@@ -13,6 +13,7 @@ import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { BUF_ADDR, BUF_BID, BUF_LEN, BUF_SIZE, BUF_TAIL } from "../../native/layout.ts";
 import { IoError } from "../errno.ts";
 import { currentIo, type Io } from "../io.ts";
+import { shared } from "./memory.ts";
 
 export interface BufferRingOptions {
   /** Bytes of one buffer: what one completion brings at most. Default 4 KiB. */
@@ -95,7 +96,7 @@ export class BufferRing {
     this.size = size;
     this.count = count;
     const ringBytes = Math.ceil((count * BUF_SIZE) / PAGE) * PAGE;
-    this.#memory = new SharedArrayBuffer(PAGE + ringBytes + count * size);
+    this.#memory = shared(PAGE + ringBytes + count * size);
     const start = io.driver.memory.locate(new Uint8Array(this.#memory));
     this.ringAt = (PAGE - (start % PAGE)) % PAGE;
     this.buffersAt = this.ringAt + ringBytes;

@@ -9,7 +9,7 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue } from "../../coordinator/operation.ts";
 import { loadBinding } from "../../native/binding.ts";
-import { EFAULT } from "../errno.ts";
+import { EFAULT, ENOMEM, IoError } from "../errno.ts";
 
 /** Bytes that an operation reads from or writes to. */
 export type Bytes = Uint8Array;
@@ -225,9 +225,18 @@ function isGone(view: Uint8Array): boolean {
  * and 4; sourceware bug 30994): 4 KiB from the page cache cost 2.8 µs there and 1.4 µs on a page.
  */
 export function allocatePages(size: number): Uint8Array<SharedArrayBuffer> {
-  const buffer = new SharedArrayBuffer(size + PAGE);
+  const buffer = shared(size + PAGE);
   const beyond = addressOf(new Uint8Array(buffer)) % PAGE;
   return new Uint8Array(buffer, beyond === 0 ? 0 : PAGE - beyond, size);
+}
+
+/** @throws {IoError} `ENOMEM` when there is not that much. */
+export function shared(size: number): SharedArrayBuffer {
+  try {
+    return new SharedArrayBuffer(size);
+  } catch {
+    throw new IoError(-ENOMEM, "allocate");
+  }
 }
 
 const PAGE = 4096;
@@ -257,7 +266,7 @@ let arenaUsed = ARENA_SIZE;
 /**
  * A buffer in shared memory, zeroed: the kernel works on it directly, nothing is copied.
  *
- * @throws {UsageError} `COOP_BUFFER` when `size` is out of range.
+ * @throws {UsageError} `COOP_BUFFER` when `size` is out of range. @throws {IoError} `ENOMEM`.
  */
 export function allocate(size: number): Buffer {
   if (!Number.isSafeInteger(size) || size < 0 || size > TRANSFER_MAX) {

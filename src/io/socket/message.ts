@@ -34,6 +34,7 @@ import {
   parseAddress,
 } from "./address.ts";
 import { SOCKADDR_ROOM } from "./bind.ts";
+import { keepReceived, noteReadError, noteSendError } from "./recv.ts";
 
 /** A datagram that has been received. */
 export interface Received {
@@ -158,7 +159,16 @@ const RECEIVE: Kind<Received> = new Kind({
   setup(io, handle, operation) {
     const socket = operation.descriptor!;
     const envelope = operation.argument as Envelope;
-    const into = operation.bytes!;
+    const into = checkBytes(operation.bytes, "receiveFrom");
+    handle.shots = envelope;
+    if (socket.exclusive) {
+      // Bytes of a stream: one reader, and what is kept has no boundaries.
+      if (socket.reader !== null && !handle.follows(socket.reader))
+        throw socket.busy("receiveFrom", "reader");
+      if (into.byteLength === 0) return 0;
+      if (socket.inbox.waiting) return socket.inbox.take(into);
+      socket.reader = handle;
+    }
     const kept = socket.inbox.takeMessage();
     if (kept !== null) {
       const count = Math.min(kept.bytes.length, into.length);
@@ -166,19 +176,21 @@ const RECEIVE: Kind<Received> = new Kind({
       envelope.kept = kept;
       envelope.from = kept.from;
       envelope.truncated = kept.truncated || count < kept.bytes.length;
-      handle.shots = envelope;
       return count;
     }
     const block = writeHeader(io, handle, into, null, true);
     envelope.open(block, headerAt);
-    handle.shots = envelope;
     io.driver.submit(handle, OP_RECVMSG, socket.number, block.address + headerAt, 1, 0, 0, 0, 0);
     return QUEUED;
   },
   convert: (count, operation) => (operation.argument as Envelope).received(count),
-  reclaim(_io, count, handle) {
+  reclaim(io, count, handle) {
     const envelope = handle.shots as Envelope;
     const socket = handle.descriptor!;
+    if (socket.exclusive) {
+      keepReceived(io, count, handle);
+      return;
+    }
     if (handle.atOnce) {
       socket.inbox.putBackMessage(envelope.kept!);
       return;
@@ -188,18 +200,27 @@ const RECEIVE: Kind<Received> = new Kind({
     if (bytes.byteLength < count) return;
     socket.inbox.keepMessage(bytes.subarray(0, count), envelope.from, envelope.truncated);
   },
+  failed: noteReadError,
+  ended: (handle) => (handle.descriptor!.exclusive ? handle.descriptor!.inbox.ended() : 0),
 });
 
 const SEND_TO: Kind<number> = new Kind({
   syscall: "sendmsg",
   direct: true,
   setup(io, handle, operation) {
-    const block = writeHeader(io, handle, operation.bytes!, operation.argument as Address | null, false);
-    const { number } = operation.descriptor!;
-    io.driver.submit(handle, OP_SENDMSG, number, block.address + headerAt, 1, 0, MSG_NOSIGNAL, 0, 0);
+    const socket = operation.descriptor!;
+    const bytes = checkBytes(operation.bytes, "sendTo");
+    if (socket.exclusive) {
+      if (socket.writer !== null && !handle.follows(socket.writer)) throw socket.busy("sendTo", "writer");
+      socket.checkWritable("sendTo");
+    }
+    const block = writeHeader(io, handle, bytes, operation.argument as Address | null, false);
+    io.driver.submit(handle, OP_SENDMSG, socket.number, block.address + headerAt, 1, 0, MSG_NOSIGNAL, 0, 0);
+    if (socket.exclusive) socket.writer = handle;
     return QUEUED;
   },
   convert: (count) => count,
+  failed: noteSendError,
   details: (operation) =>
     operation.argument === null
       ? operation.descriptor?.details

@@ -32,7 +32,7 @@ import { ECANCELED, ENOBUFS, IoError } from "../errno.ts";
 import type { Handle, Shots } from "../handle.ts";
 import { Kind } from "../io-operation.ts";
 import { BufferRing, Starving } from "../memory/buffer-ring.ts";
-import { type Bytes, checkBytes } from "../memory/memory.ts";
+import { type Bytes, checkBytes, countOfNone } from "../memory/memory.ts";
 import type { ByteReader } from "../stream/byte-stream.ts";
 import { noteReadError } from "./recv.ts";
 import type { Socket } from "./stream-socket.ts";
@@ -171,7 +171,7 @@ export class Receiver extends Starving implements ByteReader, Shots, Dependent {
     const { full, socket } = this;
     socket.checkOpen("read");
     if (this.stopped) throw new ClosedError("read: the receiver is closed");
-    if (into.byteLength === 0) return 0;
+    if (into.byteLength === 0) return countOfNone(into, "read");
     if (socket.inbox.filled) return socket.inbox.take(into);
     const first = full[0];
     if (first !== undefined) {

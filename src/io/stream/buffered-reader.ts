@@ -9,7 +9,7 @@
 import { BusyError, UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
 import { checkOptions, given, type Known } from "../../coordinator/options.ts";
-import { allocate, type Bytes, checkBytes } from "../memory/memory.ts";
+import { allocate, type Bytes, checkBytes, countOfNone } from "../memory/memory.ts";
 import type { ByteReader } from "./byte-stream.ts";
 import { IncompleteError, LimitError } from "./stream-errors.ts";
 
@@ -308,7 +308,7 @@ const readLine = op(function* readLine(reader: BufferedReader, limit: number) {
 const readSome = op(function* read(reader: BufferedReader, into: Bytes) {
   reader.enter("read");
   try {
-    if (into.length === 0) return 0;
+    if (into.length === 0) return countOfNone(into, "read");
     if (reader.buffered > 0) return reader.takeInto(into);
     if (reader.atEnd) return 0;
     const count = yield* reader.origin.read(into);

@@ -81,6 +81,7 @@ export class BufferedWriter implements ByteWriter {
 const write = op(function* writeAll(writer: BufferedWriter, bytes: Bytes) {
   writer.enter("writeAll");
   try {
+    checkBytes(bytes, "writeAll");
     const { buffer, sink } = writer;
     if (writer.used + bytes.length > buffer.length && writer.used > 0) yield* drain(writer);
     if (bytes.length >= buffer.length) {
