@@ -108,8 +108,8 @@ export class Choices {
   }
 
   static parse(path: string): Choices {
-    const branches = path.split(".").map(Number);
-    if (!branches.every((branch) => Number.isInteger(branch) && branch >= 0)) {
+    const branches = String(path).split(".").map(Number);
+    if (typeof path !== "string" || !branches.every((branch) => Number.isInteger(branch) && branch >= 0)) {
       throw new TypeError(`"${path}" is no schedule: it looks like "0.2.1"`);
     }
     return new Choices(branches);

@@ -11,10 +11,13 @@
  *
  * The idea is that of Loom and CHESS; the bound on preemptions is that of CHESS. Seeds X-55.
  */
+
 import type { Coordinator } from "../coordinator/coordinator.ts";
 import type { Body, Operation } from "../coordinator/operation.ts";
+import { checkOptions, type Known } from "../coordinator/options.ts";
 import type { Signal } from "../coordinator/signal.ts";
 import type { Task } from "../coordinator/task/task.ts";
+import { checkProgram, wholeFrom } from "./arguments.ts";
 import { labels } from "./checks.ts";
 import { Choices } from "./choices.ts";
 import { endRun } from "./end-run.ts";
@@ -107,6 +110,16 @@ export class ScheduleError extends Error {
   }
 }
 
+const KNOWN: Known<InterleaveOptions> = {
+  kills: true,
+  clock: true,
+  preemptions: true,
+  schedule: true,
+  verify: true,
+  schedulesMax: true,
+  stepsMax: true,
+};
+
 const SCHEDULES_MAX = 200_000;
 const STEPS_MAX = 10_000;
 /** Characters of a schedule in a message. An endless run has a long one. */
@@ -124,8 +137,10 @@ const SCHEDULE_SHOWN = 500;
  * }, { kills: 1 });
  */
 export function interleave(program: () => InterleavedProgram, options?: InterleaveOptions): InterleaveResult {
+  checkProgram(program, "interleave()");
+  checkOptions(options, "interleave()", KNOWN);
   const { schedule } = options ?? {};
-  const runsMax = options?.schedulesMax ?? SCHEDULES_MAX;
+  const runsMax = wholeFrom(1, options?.schedulesMax, SCHEDULES_MAX, "schedulesMax");
   const choices = schedule === undefined ? new Choices() : Choices.parse(schedule);
   const search = new Search(choices, options);
   do {
@@ -155,11 +170,11 @@ class Search {
   constructor(choices: Choices, options: InterleaveOptions | undefined) {
     this.choices = choices;
     this.limits = {
-      kills: options?.kills ?? 0,
+      kills: wholeFrom(0, options?.kills, 0, "kills"),
       clock: options?.clock ?? false,
-      preemptions: options?.preemptions ?? Number.POSITIVE_INFINITY,
+      preemptions: wholeFrom(0, options?.preemptions, Number.POSITIVE_INFINITY, "preemptions"),
     };
-    this.stepsMax = options?.stepsMax ?? STEPS_MAX;
+    this.stepsMax = wholeFrom(1, options?.stepsMax, STEPS_MAX, "stepsMax");
     this.single = options?.schedule !== undefined;
     this.verifier = options?.verify === true ? new Verifier() : null;
   }

@@ -5,10 +5,13 @@
  * A point is just before a step, or just before the clock jumps because every task is blocked. A program is
  * deterministic on a virtual clock, so "task 7 before point 42" means the same thing in every run.
  */
+
 import type { Coordinator } from "../coordinator/coordinator.ts";
 import type { Body } from "../coordinator/operation.ts";
+import { checkOptions, type Known } from "../coordinator/options.ts";
 import type { Signal } from "../coordinator/signal.ts";
 import type { Task } from "../coordinator/task/task.ts";
+import { checkProgram, wholeFrom } from "./arguments.ts";
 import { checkTree, labels } from "./checks.ts";
 import { checkEnd, killStranded } from "./end-run.ts";
 import { violated } from "./leaks.ts";
@@ -60,6 +63,8 @@ export interface KillEverywhereResult {
   readonly reach: number;
 }
 
+const KNOWN: Known<KillEverywhereOptions> = { kills: true, pointsMax: true };
+
 const POINTS_MAX = 100_000;
 const NOBODY: readonly number[] = [];
 
@@ -74,6 +79,7 @@ export function killEverywhere(
   program: () => Program,
   options?: KillEverywhereOptions,
 ): KillEverywhereResult {
+  checkProgram(program, "killEverywhere()");
   const search = explore(options);
   let step = search.next();
   while (step.done !== true) step = search.next(runOnce(program(), step.value, options));
@@ -88,6 +94,7 @@ export async function killEverywhereAsync(
   program: () => Program,
   options?: KillEverywhereOptions,
 ): Promise<KillEverywhereResult> {
+  checkProgram(program, "killEverywhere()");
   const search = explore(options);
   let step = search.next();
   while (step.done !== true) step = search.next(await runOnceAsync(program(), step.value, options));
@@ -98,6 +105,8 @@ export async function killEverywhereAsync(
 function* explore(
   options: KillEverywhereOptions | undefined,
 ): Generator<readonly Injection[], KillEverywhereResult, RunLog> {
+  checkOptions(options, "killEverywhere()", KNOWN);
+  const kills = wholeFrom(1, options?.kills, 1, "kills");
   const first = yield [];
   let runs = 1;
   let planned = 0;
@@ -118,7 +127,7 @@ function* explore(
       }
     }
   }
-  yield* further(first.log, [], options?.kills ?? 1);
+  yield* further(first.log, [], kills);
   return {
     points: first.log.length,
     steps: first.steps,
@@ -177,7 +186,7 @@ class Run {
   constructor(program: Program, kills: readonly Injection[], options: KillEverywhereOptions | undefined) {
     this.program = program;
     this.kills = kills;
-    this.runtime = new ProbedRuntime(kills, options?.pointsMax ?? POINTS_MAX);
+    this.runtime = new ProbedRuntime(kills, wholeFrom(1, options?.pointsMax, POINTS_MAX, "pointsMax"));
     try {
       this.main = this.runtime.cooperator.spawn(program.body, { name: "main", failure: "hold" }) as Task;
     } catch (error) {

@@ -1,6 +1,8 @@
 /** Runs a program under many orders of its ready tasks, and says under which it fails. */
 import { UsageError } from "../coordinator/errors.ts";
+import { checkOptions, type Known } from "../coordinator/options.ts";
 import { ambientSeed, checkSeed } from "./ambient-seed.ts";
+import { checkProgram } from "./arguments.ts";
 
 export interface SeedsOptions {
   /** Seeds to run before the others: those that have failed once. */
@@ -10,6 +12,8 @@ export interface SeedsOptions {
   /** Only this one. The environment variable `COOP_SEED` does the same. */
   readonly only?: number;
 }
+
+const KNOWN: Known<SeedsOptions> = { also: true, from: true, only: true };
 
 export interface SeedsResult {
   /** Runs, each under another seed. */
@@ -55,6 +59,8 @@ export function runSeeds(
   program: (seed: number) => unknown,
   options?: SeedsOptions,
 ): SeedsResult | Promise<SeedsResult> {
+  checkProgram(program, "runSeeds()");
+  checkOptions(options, "runSeeds()", KNOWN);
   const seeds = seedsOf(count, options);
   for (let i = 0; i < seeds.length; i++) {
     const seed = seeds[i]!;
@@ -107,6 +113,7 @@ function seedsOf(count: number, options: SeedsOptions | undefined): readonly num
   if (only !== null) return [checkSeed(only, "the seed to run alone")];
   const from = checkSeed(options?.from ?? 1, "the first seed");
   const also = options?.also ?? [];
+  if (!Array.isArray(also)) throw new UsageError("COOP_SEEDS", "the seeds to run first are a list");
   for (const seed of also) checkSeed(seed, "a seed to run first");
   return [...also, ...Array.from({ length: count }, (_, index) => from + index)];
 }

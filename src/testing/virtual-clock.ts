@@ -1,5 +1,6 @@
 /** A clock that moves when it is told to, and by itself only at a rate it was given. */
 import { UsageError } from "../coordinator/errors.ts";
+import { checkOptions, type Known } from "../coordinator/options.ts";
 
 export interface ClockOptions {
   /** Virtual time per real time: 0, the default, stands still between jumps; 60 makes a minute of a second. */
@@ -7,6 +8,8 @@ export interface ClockOptions {
   /** The real clock, in milliseconds. Default: `performance.now()`. */
   readonly real?: () => number;
 }
+
+const KNOWN: Known<ClockOptions> = { rate: true, real: true };
 
 export class VirtualClock {
   /** Virtual nanoseconds per real nanosecond. */
@@ -18,8 +21,9 @@ export class VirtualClock {
   private last = 0;
 
   constructor(options?: ClockOptions) {
+    checkOptions(options, "a virtual clock", KNOWN);
     this.rate = options?.rate ?? 0;
-    if (!(this.rate >= 0 && this.rate < Number.POSITIVE_INFINITY)) {
+    if (typeof this.rate !== "number" || !(this.rate >= 0 && this.rate < Number.POSITIVE_INFINITY)) {
       throw new UsageError("COOP_CLOCK", "the rate of a clock is a number from 0: time does not go back");
     }
     this.real = options?.real ?? (() => performance.now());

@@ -9,6 +9,7 @@
 import { deadlockError } from "../coordinator/diagnosis/deadlock.ts";
 import { meetAgain } from "../coordinator/kill/kill.ts";
 import type { Body } from "../coordinator/operation.ts";
+import { checkOptions, type Known } from "../coordinator/options.ts";
 import { Cooperator, type CooperatorStatistics, type Report } from "../coordinator/scheduler/cooperator.ts";
 import type { Chooser } from "../coordinator/scheduler/run-queue.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -34,6 +35,14 @@ export interface VirtualOptions {
   /** A clock that also moves by itself. Its tasks are run with `runAsync`. */
   readonly clock?: ClockOptions;
 }
+
+const KNOWN: Known<VirtualOptions> = {
+  seed: true,
+  trace: true,
+  stallAfter: true,
+  autojump: true,
+  clock: true,
+};
 
 /**
  * Turns of the host's own event loop, with nothing ready in between, before all promise jobs count as done: other
@@ -61,6 +70,7 @@ export class VirtualRuntime {
   private panicked: unknown = null;
 
   constructor(options?: VirtualOptions) {
+    checkOptions(options, "a virtual runtime", KNOWN);
     const clock = new VirtualClock(options?.clock);
     this.clock = clock;
     this.autojump = options?.autojump ?? true;
@@ -94,6 +104,7 @@ export class VirtualRuntime {
 
   /** Moves the clock; timers that become due fire in the next turn. Time never goes back. */
   advance(milliseconds: number): void {
+    if (typeof milliseconds !== "number") throw new RangeError("the clock is moved by milliseconds");
     this.clock.advance(milliseconds * 1e6);
   }
 

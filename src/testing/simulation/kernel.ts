@@ -9,6 +9,7 @@
 import { DIRECT } from "../../io/driver/driver.ts";
 import { EBADF, ECANCELED, EINTR, ENFILE, ENOENT } from "../../io/errno.ts";
 import * as abi from "../../native/layout.ts";
+import { millisecondsOf, wholeFrom } from "../arguments.ts";
 import { AddressSpace } from "./address-space.ts";
 import { Agenda } from "./agenda.ts";
 import { DescriptorTable } from "./descriptor-table.ts";
@@ -99,10 +100,12 @@ export class SimulatedKernel {
     this.now = now;
     this.dice = new Dice(options?.seed ?? 0);
     this.faults = faultsOf(options?.faults);
-    this.delayNs = (options?.delay ?? 0) * 1e6;
-    this.bufferBytes = options?.bufferBytes ?? BUFFER_DEFAULT;
+    this.delayNs = millisecondsOf(options?.delay, "delay") * 1e6;
+    this.bufferBytes = wholeFrom(1, options?.bufferBytes, BUFFER_DEFAULT, "bufferBytes");
     this.script = options?.script ?? null;
-    this.descriptors = new DescriptorTable(options?.descriptors ?? DESCRIPTORS_DEFAULT);
+    this.descriptors = new DescriptorTable(
+      wholeFrom(0, options?.descriptors, DESCRIPTORS_DEFAULT, "descriptors"),
+    );
     const without = options?.without ?? [];
     this.opcodes = SIMULATED_OPCODES.filter((opcode) => !without.includes(opcode));
     this.agenda = new Agenda(this.dice);

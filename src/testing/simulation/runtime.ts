@@ -2,9 +2,12 @@
  * Programs with io on a virtual clock: files, sockets and pipes that do not exist, behind the driver that is used
  * with the real ones. A run is the same every time, and as bad as the faults it was given.
  */
+import { UsageError } from "../../coordinator/errors.ts";
 import type { Body } from "../../coordinator/operation.ts";
+import { checkOptions, type Known } from "../../coordinator/options.ts";
 import { UringDriver } from "../../io/driver/uring-driver.ts";
 import { type IoStatistics, ioOf, ioStatistics } from "../../io/io.ts";
+import { millisecondsOf, wholeFrom } from "../arguments.ts";
 import { checkQuiescent } from "../checks.ts";
 import { violated } from "../leaks.ts";
 import { type VirtualOptions, VirtualRuntime } from "../virtual.ts";
@@ -22,11 +25,33 @@ export interface SimulatedOptions extends KernelOptions, Pick<VirtualOptions, "t
   readonly tick?: number;
 }
 
+const KNOWN: Known<SimulatedOptions> = {
+  seed: true,
+  trace: true,
+  sqEntries: true,
+  cqEntries: true,
+  tick: true,
+  faults: true,
+  delay: true,
+  bufferBytes: true,
+  descriptors: true,
+  without: true,
+  script: true,
+};
+
 const SQ_ENTRIES = 256;
 const CQ_ENTRIES = 1024;
 const HOUR_MS = 3_600_000;
 /** Longest time that the thread stands still. */
 const STALL_MS = 10_000;
+
+const ENTRIES_MAX = 2 ** 20;
+
+function entriesOf(value: number | undefined, otherwise: number, what: string): number {
+  const entries = wholeFrom(1, value, otherwise, what);
+  if (entries <= ENTRIES_MAX && Number.isInteger(Math.log2(entries))) return entries;
+  throw new UsageError("COOP_ARGUMENT", `${what} is a power of two, not ${entries}`);
+}
 
 export class SimulatedRuntime extends VirtualRuntime {
   readonly kernel: SimulatedKernel;
@@ -37,11 +62,16 @@ export class SimulatedRuntime extends VirtualRuntime {
   private readonly identities = new WeakMap<object, object>();
 
   constructor(options?: SimulatedOptions) {
+    checkOptions(options, "a simulated runtime", KNOWN);
     super({ seed: options?.seed ?? null, trace: options?.trace ?? false });
     const kernel = new SimulatedKernel(() => this.cooperator.now(), options);
     this.kernel = kernel;
-    this.tick = options?.tick ?? 0;
-    this.ring = new SimulatedRing(kernel, options?.sqEntries ?? SQ_ENTRIES, options?.cqEntries ?? CQ_ENTRIES);
+    this.tick = millisecondsOf(options?.tick, "tick");
+    this.ring = new SimulatedRing(
+      kernel,
+      entriesOf(options?.sqEntries, SQ_ENTRIES, "sqEntries"),
+      entriesOf(options?.cqEntries, CQ_ENTRIES, "cqEntries"),
+    );
     this.driver = new UringDriver(undefined, { binding: simulatedCalls(kernel), ring: this.ring });
     this.cooperator.openDriver = () => this.driver;
   }

@@ -5,8 +5,11 @@
  */
 
 import { dumpTree } from "../../coordinator/diagnosis/dump.ts";
-import type { Body } from "../../coordinator/operation.ts";
+import { UsageError } from "../../coordinator/errors.ts";
+import { type Body, describeValue } from "../../coordinator/operation.ts";
+import { checkOptions, type Known, pick } from "../../coordinator/options.ts";
 import type { Task } from "../../coordinator/task/task.ts";
+import { checkProgram } from "../arguments.ts";
 import { checkTree } from "../checks.ts";
 import { violated } from "../leaks.ts";
 import { runSeeds, type SeedsOptions } from "../seeds.ts";
@@ -60,6 +63,8 @@ export interface SimulationOptions extends SeedsOptions {
   readonly kills?: number;
 }
 
+const KNOWN: Known<SimulationOptions> = { also: true, from: true, only: true, faults: true, kills: true };
+
 /** What the runs have done together. */
 export interface SimulationResult {
   readonly runs: number;
@@ -109,8 +114,18 @@ export function runSimulation(
   program: SimulatedProgram = randomIoProgram,
   options?: SimulationOptions,
 ): SimulationResult {
+  checkProgram(program, "runSimulation()");
+  checkOptions(options, "runSimulation()", KNOWN);
+  const { kills } = options ?? {};
+  if (kills !== undefined && !(typeof kills === "number" && kills >= 0 && kills <= 1)) {
+    throw new UsageError("COOP_ARGUMENT", `kills is a probability from 0 to 1, not ${describeValue(kills)}`);
+  }
   const totals = new Totals();
-  runSeeds(count, (seed) => simulateTwice(seed, program, options, totals), options);
+  runSeeds(count, (seed) => simulateTwice(seed, program, options, totals), {
+    ...pick(options, "also"),
+    ...pick(options, "from"),
+    ...pick(options, "only"),
+  });
   return totals;
 }
 
