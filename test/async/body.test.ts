@@ -14,6 +14,7 @@ import {
   TaskLocal,
   UsageError,
 } from "../../src/coordinator/index.ts";
+import { Channel } from "../../src/sync/index.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
 import { timeout } from "../../src/time/timeout.ts";
@@ -474,4 +475,73 @@ test("the signals of scopes that are over are not kept by the task", async () =>
   });
   expect(main.result).toBe(1);
   checked(rt);
+});
+
+describe("a wait that the function has left behind", () => {
+  test("ends with it, after its clean-up, and is nobody's", async () => {
+    const log: string[] = [];
+    const rt = new VirtualRuntime();
+    const channel = new Channel<number>();
+    const cleaning = op(function* cleaning() {
+      try {
+        yield* channel.receive();
+      } finally {
+        yield* sleep(5);
+        log.push("cleaned up");
+      }
+    });
+    const task = await rt.runAsync(async (self) => {
+      const left = self.wait(cleaning());
+      return await Promise.race([left, nextTurn("first")]);
+    });
+    expect(task.exit).toEqual({ status: "done", value: "first" });
+    expect(log).toEqual(["cleaned up"]);
+    expect(channel.statistics().waitingReceivers).toBe(0);
+    expect(rt.now).toBe(5);
+    checked(rt);
+  });
+
+  test("at its very end is not begun any more", async () => {
+    let begun = false;
+    let left: Promise<unknown> | null = null;
+    const rt = new VirtualRuntime();
+    const task = await rt.runAsync(async (self) => {
+      await nextTurn();
+      left = self.wait(function* () {
+        begun = true;
+        yield* never();
+      });
+      return "at once";
+    });
+    expect(task.exit).toEqual({ status: "done", value: "at once" });
+    await expect(left).rejects.toMatchObject({ code: "COOP_CLOSED" });
+    expect(begun).toBe(false);
+    checked(rt);
+  });
+
+  test("whose clean-up throws makes the task fail; the function's own error comes first", async () => {
+    for (const own of [null, new Error("own")]) {
+      const late = new Error("clean-up");
+      const rt = new VirtualRuntime();
+      const task = rt.cooperator.spawn(
+        async (self) => {
+          self.wait(function* () {
+            try {
+              yield* never();
+            } finally {
+              throw late;
+            }
+          });
+          await nextTurn();
+          if (own !== null) throw own;
+        },
+        { failure: "hold" },
+      );
+      await rt.drainAsync();
+      task.observe();
+      expect(task.exit).toEqual({ status: "failed", error: own ?? late });
+      if (own !== null) expect((own as { errors?: unknown }).errors).toEqual([late]);
+      checked(rt);
+    }
+  });
 });

@@ -13,13 +13,15 @@
  *
  *   a kill: the operation is unwound and its promise rejects with a KilledError; while idle, the next one does.
  *           From then on the function cleans up: it may wait again, and the frame stays until it has ended.
+ *   the function ends and has left an operation behind: that is unwound first.
  * ```
  * The language cannot interrupt an async function that awaits a promise of somebody else: the task ends when the
  * function does, or is abandoned when the time for its clean-up is over. The kernel's own paths know nothing of
  * promises: they begin and end here. Source: seeds M-001 … M-005; design D1.
  */
 
-import { ClosedError, KilledError, UsageError } from "../errors.ts";
+import { ClosedError, combineErrors, KilledError, UsageError } from "../errors.ts";
+import { requestKill } from "../kill/kill.ts";
 import { POISON } from "../kill/poison.ts";
 import { innermostScope } from "../kill/scope-signal.ts";
 import { type AsyncFunction, type Body, type Call, enter, notAnOperation } from "../operation.ts";
@@ -28,7 +30,7 @@ import { type KillMode, Wait } from "../wait.ts";
 import { AsyncSelf } from "./async-self.ts";
 import { current } from "./current.ts";
 import { killedError } from "./exit.ts";
-import type { Scope } from "./scope.ts";
+import { CancelScope, type Scope, UNWOUND } from "./scope.ts";
 import type { Task } from "./task.ts";
 
 /** What the function waits for: an operation, and the promise it was given for it. */
@@ -45,7 +47,7 @@ export class Request {
     });
   }
   /** Nobody has to look at it: the kill is told elsewhere too. */
-  kill(error: Error): void {
+  kill(error: unknown): void {
     this.promise.then(undefined, () => {});
     this.reject(error);
   }
@@ -66,6 +68,8 @@ export class AsyncBody implements Iterator<unknown, unknown, unknown> {
   request: Request | null = null;
   /** The operation that runs. */
   serving: Request | null = null;
+  /** Around that operation: what the function has left behind ends with it. */
+  private around: Scope | null = null;
   /** What a kill is told with; the same each time. Null before the kill is delivered. */
   killed: KilledError | null = null;
   private settled: Settled | null = null;
@@ -104,7 +108,8 @@ export class AsyncBody implements Iterator<unknown, unknown, unknown> {
     if (serving === null) this.idle.next();
     else {
       this.serving = null;
-      serving.resolve(value);
+      if (value === UNWOUND) serving.kill(leftBehind());
+      else serving.resolve(value);
     }
     return this.park();
   }
@@ -113,7 +118,12 @@ export class AsyncBody implements Iterator<unknown, unknown, unknown> {
     const { serving } = this;
     if (serving === null) throw error;
     this.serving = null;
-    serving.reject(error);
+    if (this.settled !== null) {
+      // Nobody looks any more: it goes with the end of the function.
+      serving.kill(error);
+      if (this.settled.failed) error = combineErrors([this.settled.value, error]);
+      this.settled = { failed: true, value: error };
+    } else serving.reject(error);
     return this.park();
   }
 
@@ -196,18 +206,22 @@ export class AsyncBody implements Iterator<unknown, unknown, unknown> {
 
   private ended(settled: Settled): void {
     this.settled = settled;
-    this.idle.rouse();
+    if (this.serving !== null) requestKill(this.around!, "the function has ended");
+    else this.idle.rouse();
   }
 
   /** Goes on: with the end of the function, with what it has asked for, or with waiting for either. */
   private park(): IteratorResult<unknown, unknown> {
     for (;;) {
       const { settled, request } = this;
+      this.request = null;
+      if (settled !== null) {
+        request?.kill(leftBehind());
+        return this.finish(settled);
+      }
       if (request !== null) {
-        this.request = null;
         if (this.serve(request)) return SUSPENDED;
-      } else if (settled !== null) return this.finish(settled);
-      else {
+      } else {
         const result = this.idle.next();
         if (result === SUSPENDED) return SUSPENDED;
       }
@@ -217,7 +231,8 @@ export class AsyncBody implements Iterator<unknown, unknown, unknown> {
   private serve(request: Request): boolean {
     const { body } = request;
     try {
-      current.call = enter(null, body, "self.wait()") as Call<unknown>;
+      this.around = new CancelScope();
+      current.call = enter(this.around, body, "self.wait()") as Call<unknown>;
     } catch (error) {
       request.reject(error);
       return false;
@@ -248,6 +263,10 @@ export class AsyncBody implements Iterator<unknown, unknown, unknown> {
     for (let frame = task.top; frame !== null; frame = frame.below) if (frame.gen === this) return true;
     return false;
   }
+}
+
+function leftBehind(): ClosedError {
+  return new ClosedError("the function ended and left this wait behind");
 }
 
 /** Waits until the function wants something or is over. After a kill only `within` and the like end it. */
