@@ -1,13 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  all,
+  allSettled,
+  any,
   Coordinator,
   DeadlineError,
   group,
   never,
+  type Operation,
   op,
+  race,
   self,
   spawn,
+  supervise,
   yieldNow,
 } from "../../src/coordinator/index.ts";
 import { killEverywhere } from "../../src/testing/kill-everywhere.ts";
@@ -124,6 +130,34 @@ describe("how long", () => {
       expect(now()).toBe(0);
     });
     expect(log).toEqual(["began"]);
+  });
+
+  test("zero: a group is not begun, and a kill that is pending is no error of its", () => {
+    const several: (() => Operation<unknown>)[] = [
+      () => all([sleep(1)]),
+      () => race([sleep(1)]),
+      () => any([sleep(1)]),
+      () => allSettled([sleep(1)]),
+      () =>
+        group(function* (g) {
+          yield* g.spawn(sleep(1)).join();
+        }),
+      () =>
+        supervise(function* (s) {
+          s.spawn(() => sleep(1));
+        }),
+    ];
+    runChecked(function* () {
+      for (const make of several) {
+        expect((yield* thrownBy(timeout(0, make()))).code).toBe("COOP_DEADLINE");
+        const killed = spawn(function* () {
+          self().kill("enough");
+          yield* make();
+        });
+        expect((yield* killed.settled()).status).toBe("killed");
+      }
+      expect(now()).toBe(0);
+    });
   });
 
   test("zero: even a body that never waits is late", () => {

@@ -13,6 +13,7 @@ import { BusyError, combineErrors, UsageError } from "../errors.ts";
 import { killChildren, requestKill } from "../kill/kill.ts";
 import { type Body, type BodyWith, describeValue, enter, type Operation, op } from "../operation.ts";
 import { checkOptions, given, type Known } from "../options.ts";
+import { yieldNow } from "../primitives.ts";
 import { current, currentTask } from "../task/current.ts";
 import { killedError } from "../task/exit.ts";
 import { Drain, reportUnobserved, runDefers } from "../task/finish.ts";
@@ -199,7 +200,10 @@ export function group<A>(body: BodyWith<Group, A>, options?: GroupOptions): Oper
 
 /** @internal Runs `body` in `g`, which is fresh. */
 export const runGroup = op(function* (g: Group, body: BodyWith<any, unknown>) {
-  g.host = currentTask("group()");
+  const task = currentTask("group()");
+  // A pending kill is met before anything is started: what is spawned would be refused, and an error beats a kill.
+  if (task.doomed !== null) yield* yieldNow();
+  g.host = task;
   let value: unknown;
   try {
     value = yield* enter(g, groupBody(g, body), "group()");
