@@ -13,10 +13,12 @@ import {
   poll,
   Receiver,
   read,
+  readToEnd,
   readv,
   receiveDescriptors,
   receiveFrom,
   recv,
+  sendAll,
   sendDescriptors,
   sendTo,
   spawnProcess,
@@ -234,6 +236,25 @@ describe("every kind of read", () => {
         expect((yield* failureOf(recv(far, Buffer.alloc(1)))).code).toBe("ECONNRESET");
         yield* close(far);
       }
+    });
+  });
+
+  test("POL12 readToEnd that is cut short loses nothing, whether by a kill or by its limit", async () => {
+    await runIo(function* () {
+      const { near, far } = yield* unixPair();
+      const into = Buffer.alloc(16);
+      const reading = spawn(readToEnd(far), { failure: "hold" });
+      yield* sendAll(near, Buffer.from("begin"));
+      while (far.reader === null) yield* submitted();
+      yield* submitted();
+      yield* reading.killAndWait("enough");
+      yield* sendAll(near, Buffer.from("ning"));
+      expect((yield* failureOf(readToEnd(far, 8))).code).toBe("EOVERFLOW");
+      yield* near.end();
+      expect(String(yield* readToEnd(far))).toBe("beginning");
+      expect(yield* recv(far, into)).toBe(0);
+      yield* close(near);
+      yield* close(far);
     });
   });
 

@@ -54,7 +54,8 @@ export const readTextFile: (path: Path, options?: ReadFileOptions) => Operation<
 );
 
 /**
- * What is left of an open file, from where it stands.
+ * What is left of an open file, from where it stands. Cut short, what has come of a stream is what the next reader
+ * gets.
  *
  * @throws {IoError} `EOVERFLOW` when there are more than `limit` bytes.
  */
@@ -68,13 +69,20 @@ export const readToEnd: (file: Descriptor, limit?: number) => Operation<Buffer> 
   let into: Buffer = Buffer.alloc(size === 0 ? UNKNOWN_BYTES : Math.min(size, limit) + 1);
   const chunk = allocate(Math.min(into.length, CHUNK_BYTES));
   let length = 0;
-  for (;;) {
-    const count = yield* read(file, chunk);
-    if (count === 0) return into.subarray(0, length);
-    if (length + count > limit) throw new IoError(-EOVERFLOW, "read", file.details);
-    if (length + count > into.length) into = grown(into, length + count, limit);
-    into.set(chunk.subarray(0, count), length);
-    length += count;
+  let over = false;
+  try {
+    for (;;) {
+      const count = yield* read(file, chunk);
+      over = count === 0;
+      if (over) return into.subarray(0, length);
+      if (length + count > into.length) into = grown(into, length + count, limit + CHUNK_BYTES);
+      into.set(chunk.subarray(0, count), length);
+      length += count;
+      if (length > limit) throw new IoError(-EOVERFLOW, "read", file.details);
+    }
+  } finally {
+    // Bytes of a stream can be read once.
+    if (!over && file.exclusive) file.inbox.putBack(into.subarray(0, length));
   }
 });
 
