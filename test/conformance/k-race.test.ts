@@ -549,3 +549,57 @@ describe("K15 a race inside a race", () => {
     exhaustive(program, { kills: 2 });
   });
 });
+
+describe("a branch that is a function and throws when it is called fails like any other", () => {
+  const error = new Error("no such page");
+  const broken = (): never => {
+    throw error;
+  };
+  const good = op(function* () {
+    yield* sleep(1);
+    return "good";
+  });
+
+  test.each([undefined, { limit: 1 }])(
+    "K10 allSettled gives its exit, and lets the others run: %o",
+    (options) => {
+      runChecked(function* () {
+        const exits = yield* allSettled([broken, good, broken, good], options);
+        const failed = { status: "failed", error };
+        const done = { status: "done", value: "good" };
+        expect(exits).toEqual([failed, done, failed, done]);
+      });
+    },
+  );
+
+  test("K12 for any it is out; all fail with all the errors", () => {
+    runChecked(function* () {
+      expect(yield* any([broken, good])).toBe("good");
+      let thrown: unknown;
+      try {
+        yield* any([broken, () => 5 as never]);
+      } catch (caught) {
+        thrown = caught;
+      }
+      expect(thrown).toBeInstanceOf(AggregateError);
+      expect((thrown as AggregateError).errors).toEqual([
+        error,
+        expect.objectContaining({ code: "COOP_NOT_AN_OPERATION" }),
+      ]);
+    });
+  });
+
+  test("K07 K10 race and all throw it, and have killed the others", () => {
+    runChecked(function* () {
+      for (const call of [race([good, broken]), all([good, broken]), all([good, broken], { limit: 1 })]) {
+        let thrown: unknown;
+        try {
+          yield* call as Operation<unknown>;
+        } catch (caught) {
+          thrown = caught;
+        }
+        expect(thrown).toBe(error);
+      }
+    });
+  });
+});

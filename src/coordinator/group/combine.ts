@@ -246,11 +246,29 @@ class AnyOf extends FirstOf {
 }
 
 const startAll = op(function* (run: BranchGroup) {
-  const { bodies, tasks, places } = run;
-  for (let i = 0; i < bodies.length; i++) {
-    tasks.push(places === null ? run.spawn(bodies[i]!) : yield* run.start(bodies[i]!));
+  for (const body of run.bodies) {
+    let task: Task;
+    try {
+      task = run.places === null ? run.spawn(body) : yield* run.start(body);
+    } catch (error) {
+      if (run.cause !== null || run.closed) throw error;
+      // A function that throws when it is called is a branch that fails, like any other.
+      const failing = throwing(error);
+      task = run.places === null ? run.spawn(failing) : yield* run.start(failing);
+    }
+    run.tasks.push(task);
   }
 });
+
+function throwing(error: unknown): Operation<never> {
+  return {
+    [Symbol.iterator]: () => ({
+      next() {
+        throw error;
+      },
+    }),
+  };
+}
 
 const gather = op(function* (run: BranchGroup, resultOf: (task: Task) => unknown) {
   yield* runGroup(run, () => startAll(run));
