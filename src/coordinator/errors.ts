@@ -207,22 +207,25 @@ export function combineErrors(errors: readonly unknown[]): unknown {
   if (errors.length === 1) return first;
   const others = errors.slice(1).filter((error) => error !== first);
   if (others.length === 0) return first;
-  if (typeof first === "object" && first !== null && Object.isExtensible(first)) {
-    const known = (first as { errors?: unknown }).errors;
-    const times = (failures.get(first) ?? 0) + 1;
-    failures.set(first, times);
-    const kept = Array.isArray(known) && times > KNOWN_MAX ? known.slice(-KNOWN_MAX) : known;
-    const merged = Array.isArray(kept) ? merge(kept, others) : others;
-    if (
-      Reflect.defineProperty(first, "errors", {
-        value: merged,
-        configurable: true,
-        writable: true,
-        enumerable: false,
-      })
-    ) {
-      return first;
-    }
+  try {
+    if (typeof first === "object" && first !== null && hang(first, others)) return first;
+  } catch {
+    // A getter or a proxy that throws: nothing can be hung on it.
   }
   return new AggregateError([first, ...others], "several tasks failed");
+}
+
+/** Adds `others` to the `errors` of `first`. False when it takes none. */
+function hang(first: object, others: readonly unknown[]): boolean {
+  if (!Object.isExtensible(first)) return false;
+  const known = (first as { errors?: unknown }).errors;
+  const times = (failures.get(first) ?? 0) + 1;
+  failures.set(first, times);
+  const kept = Array.isArray(known) && times > KNOWN_MAX ? known.slice(-KNOWN_MAX) : known;
+  return Reflect.defineProperty(first, "errors", {
+    value: Array.isArray(kept) ? merge(kept, others) : others,
+    configurable: true,
+    writable: true,
+    enumerable: false,
+  });
 }

@@ -201,6 +201,15 @@ function isIterable(value: unknown): value is Iterable<unknown> {
 
 /** What was passed, in words, for an error message. */
 export function describeValue(value: unknown): string {
+  try {
+    return inWords(value);
+  } catch {
+    // A getter or a proxy that throws: the message is about something else.
+    return `a strange ${typeof value}`;
+  }
+}
+
+function inWords(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value === "function") {
     const kind = Object.prototype.toString.call(value).slice(8, -1);

@@ -129,6 +129,18 @@ const foreign: readonly (readonly [string, unknown, RegExp])[] = [
   ["nothing", undefined, /bare yield/],
   ["a promise", Promise.resolve(1), /a promise/],
   ["a foreign object", { value: 1 }, /a plain object/],
+  [
+    "a proxy that throws",
+    new Proxy(
+      {},
+      {
+        get() {
+          throw new Error("from the trap");
+        },
+      },
+    ),
+    /a strange object/,
+  ],
   ["an operation, without the star", sleep(1), /yield\*/],
 ];
 

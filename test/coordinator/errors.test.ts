@@ -109,6 +109,26 @@ describe("combineErrors", () => {
     expect(Object.keys(a)).toEqual([]);
   });
 
+  test("where the first takes none, because of a getter or a proxy that throws, both are in an AggregateError", () => {
+    const second = new Error("second");
+    const getter = Object.defineProperty(new Error("getter"), "errors", {
+      get() {
+        throw new Error("from the getter");
+      },
+    });
+    const proxy = new Proxy(new Error("proxy"), {
+      isExtensible() {
+        throw new Error("from the trap");
+      },
+    });
+    for (const first of [getter, proxy]) {
+      const combined = combineErrors([first, second]);
+      expect(combined).toBeInstanceOf(AggregateError);
+      expect((combined as AggregateError).errors[0]).toBe(first);
+      expect((combined as AggregateError).errors[1]).toBe(second);
+    }
+  });
+
   test("the same error twice is one error", () => {
     const error = new Error("a");
     expect(combineErrors([error, error])).toBe(error);
