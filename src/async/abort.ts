@@ -55,7 +55,8 @@ const run = op(function* withSignal(signal: AbortSignal, body: Body<unknown>) {
 
 /** @internal */
 export function checkSignal(signal: unknown, what: string): void {
-  if (typeof (signal as AbortSignal | null)?.addEventListener === "function") return;
+  const { addEventListener, removeEventListener } = Object(signal) as Partial<AbortSignal>;
+  if (typeof addEventListener === "function" && typeof removeEventListener === "function") return;
   throw new UsageError("COOP_NOT_A_SIGNAL", `${what} takes an AbortSignal, not ${describeValue(signal)}`);
 }
 

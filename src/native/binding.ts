@@ -5,7 +5,7 @@
  */
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { UnsupportedError } from "../coordinator/errors.ts";
+import { UnsupportedError, UsageError } from "../coordinator/errors.ts";
 import * as layout from "./layout.ts";
 import type { NativeBinding, NativeRing, RingOptions } from "./native-types.ts";
 import { describeSetupFailure, SetupError } from "./setup-failure.ts";
@@ -52,12 +52,23 @@ export function loadBinding(): NativeBinding {
  * @throws {TypeError | RangeError} when an option is wrong.
  */
 export function openRing(options: RingOptions): NativeRing {
-  const ring = loadBinding().createRing(options);
+  const ring = create(options);
   if ("step" in ring) {
     const cause = new SetupError(ring.errno, ring.step);
     throw new UnsupportedError(`no io_uring here: ${describeSetupFailure(ring.errno)}`, { cause });
   }
   return ring;
+}
+
+function create(options: RingOptions): ReturnType<NativeBinding["createRing"]> {
+  const binding = loadBinding();
+  try {
+    return binding.createRing(options);
+  } catch (error) {
+    // It says which of the options it is, and what that can be.
+    if (!hasCode(error, "ERR_OUT_OF_RANGE") && !hasCode(error, "ERR_INVALID_ARG_TYPE")) throw error;
+    throw new UsageError("COOP_ARGUMENT", (error as Error).message, { cause: error });
+  }
 }
 
 function loadAddon(): NativeBinding {

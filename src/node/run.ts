@@ -11,7 +11,7 @@ import { current } from "../coordinator/task/current.ts";
 import { type Exit, unwrapExit } from "../coordinator/task/exit.ts";
 import { whenEnded } from "../coordinator/task/join.ts";
 import type { Task } from "../coordinator/task/task.ts";
-import type { UringOptions } from "../io/driver/options.ts";
+import { RING_OPTIONS, type UringOptions } from "../io/driver/options.ts";
 import { type Duration, nanoseconds } from "../time/duration.ts";
 import { NodeHost, type NodeHostOptions } from "./host.ts";
 
@@ -58,6 +58,11 @@ export class Program<A> {
       );
     }
     checkOptions(options as MainOptions | undefined, "run", OPTIONS);
+    checkOptions(given(options, "ring"), "the ring", RING_OPTIONS);
+    const report = given(options, "report");
+    if (report !== undefined && typeof report !== "function") {
+      throw new UsageError("COOP_NOT_A_CALLBACK", `report is a function, not ${describeValue(report)}`);
+    }
     const signal = given(options, "signal");
     if (signal !== undefined) checkSignal(signal, "run()");
     const host = new NodeHost(hostOptions(options));
@@ -186,8 +191,17 @@ export async function main<A>(body: Body<A>, options?: MainOptions): Promise<Exi
 
 /** Before anything runs: a listener for one of these would fail, or never be called. */
 function checkSignals(signals: readonly NodeJS.Signals[]): readonly NodeJS.Signals[] {
+  if (!Array.isArray(signals)) {
+    throw new UsageError("COOP_ARGUMENT", `signals are an array of names, not ${describeValue(signals)}`);
+  }
   for (const signal of signals) {
-    if (Object.hasOwn(constants.signals, signal) && signal !== "SIGKILL" && signal !== "SIGSTOP") continue;
+    if (
+      typeof signal === "string" &&
+      Object.hasOwn(constants.signals, signal) &&
+      signal !== "SIGKILL" &&
+      signal !== "SIGSTOP"
+    )
+      continue;
     throw new UsageError("COOP_ARGUMENT", `no program can wait for the signal ${describeValue(signal)}`);
   }
   return [...new Set(signals)];

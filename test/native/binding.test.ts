@@ -109,8 +109,14 @@ describe("openRing", () => {
     expect(error.cause).toMatchObject({ code: "EINVAL", errno: -22, syscall: "io_uring_setup" });
   });
 
-  it("passes wrong options on as they are", () => {
-    expect(() => openRing({ sqEntries: 0, cqEntries: 8, opcodes: [] })).toThrow(RangeError);
+  it("says which option is wrong", () => {
+    expect(() => openRing({ sqEntries: 0, cqEntries: 8, opcodes: [] })).toThrow(
+      expect.objectContaining({
+        code: "COOP_ARGUMENT",
+        message: expect.stringMatching(/^sqEntries/),
+        cause: expect.any(RangeError),
+      }),
+    );
   });
 });
 

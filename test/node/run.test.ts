@@ -18,7 +18,7 @@ import {
   yieldNow,
 } from "../../src/index.ts";
 import { Handle, nop, open, recv, setupRecv } from "../../src/io/index.ts";
-import { Program, run } from "../../src/node/run.ts";
+import { main, Program, run } from "../../src/node/run.ts";
 import { startChild } from "../support/children.ts";
 import { expectDescriptors, expectError, openDescriptors, runIo, tcpPair, thrownBy } from "../support/io.ts";
 
@@ -151,6 +151,25 @@ describe("what is no program", () => {
     expectError(await failure(run(body as never)), UsageError, "COOP_NOT_AN_OPERATION", text);
     expect(process.listenerCount("beforeExit")).toBe(listeners);
     expect(openDescriptors()).toEqual(descriptors);
+  });
+
+  test.each<[string, object, string]>([
+    ["a reporter", { report: 5 }, "COOP_NOT_A_CALLBACK"],
+    ["a signal", { signal: { addEventListener() {} } }, "COOP_NOT_A_SIGNAL"],
+    ["a ring", { ring: 5 }, "COOP_OPTIONS"],
+    ["an option of a ring", { ring: { checkBufers: true } }, "COOP_OPTIONS"],
+    ["a size of a ring", { ring: { sqEntries: 0 } }, "COOP_ARGUMENT"],
+    ["opcodes", { ring: { opcodes: "all" } }, "COOP_ARGUMENT"],
+  ])("what is not %s is refused (U12)", async (_what, options, code) => {
+    const descriptors = openDescriptors();
+    expect(await failure(run(nop(), options))).toMatchObject({ code, name: "UsageError" });
+    expect(openDescriptors()).toEqual(descriptors);
+  });
+
+  test.each([5, {}, [Symbol("SIGINT")], ["SIGKILL"]])("%s are no signals (U05, U12)", async (signals) => {
+    expect(await failure(main(never(), { signals: signals as never }))).toMatchObject({
+      code: "COOP_ARGUMENT",
+    });
   });
 
   test("A17 spawn where no task runs says what to do instead", async () => {

@@ -1,6 +1,7 @@
 /** What may be asked of a ring when it is made, and what it may do. */
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue } from "../../coordinator/operation.ts";
+import type { Known } from "../../coordinator/options.ts";
 import * as abi from "../../native/layout.ts";
 import { FileGate } from "../file/file-gate.ts";
 
@@ -84,6 +85,16 @@ export interface UringOptions {
    */
   readonly directDescriptors?: number;
 }
+
+/** The names of all of them. */
+export const RING_OPTIONS: Known<UringOptions> = {
+  sqEntries: true,
+  cqEntries: true,
+  opcodes: true,
+  fileOperationsMax: true,
+  checkBuffers: true,
+  directDescriptors: true,
+};
 
 /** The size that was asked for, if it is one. */
 export function tableSizeOf(size: number | undefined): number | undefined {
