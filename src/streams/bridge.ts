@@ -22,7 +22,7 @@ import { type KillCause, killedError } from "../coordinator/task/exit.ts";
 import { defer, spawn } from "../coordinator/task/spawn.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { ENOTCONN, IoError } from "../io/errno.ts";
-import type { ByteReader } from "../io/stream/byte-stream.ts";
+import { type ByteReader, checkCount } from "../io/stream/byte-stream.ts";
 import { Bell } from "./bell.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { ReadBuffer } from "./read-buffer.ts";
@@ -285,7 +285,8 @@ const reading = op(function* reading(bridge: Bridge, reader: ByteReader) {
     for (;;) {
       let count: number;
       try {
-        count = yield* reader.read(buffer.room());
+        const room = buffer.room();
+        count = checkCount(yield* reader.read(room), room);
       } catch (error) {
         bridge.failed(error);
         return;

@@ -20,6 +20,7 @@ import {
 import {
   allocate,
   BufferedReader,
+  type ByteReader,
   connect,
   listen,
   open,
@@ -469,6 +470,25 @@ describe("S16 what a duplex is made of", () => {
       yield* other.settled();
     });
   });
+
+  test.each([Number.NaN, -1, 1e9, 1.5, "3", undefined])(
+    "S16 a reader whose count is %s is told so",
+    async (count) => {
+      await runIo(function* () {
+        const read = op(function* () {
+          return count as number;
+        });
+        const error = yield* toDuplex({ read } as ByteReader).settled();
+        expectError(error, UsageError, "COOP_ARGUMENT", /count/);
+        for (const reading of [
+          () => new BufferedReader({ read }).readLine(),
+          () => new BufferedReader({ read }).read(Buffer.alloc(4)),
+        ]) {
+          expect((yield* failureOf(reading)).code).toBe("COOP_ARGUMENT");
+        }
+      });
+    },
+  );
 
   test("S16 what is no stream, and what is no option", async () => {
     await runIo(function* () {

@@ -10,7 +10,7 @@ import { BusyError, UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
 import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { allocate, type Bytes, checkBytes, countOfNone } from "../memory/memory.ts";
-import type { ByteReader } from "./byte-stream.ts";
+import { type ByteReader, checkCount } from "./byte-stream.ts";
 import { IncompleteError, LimitError } from "./stream-errors.ts";
 
 export interface BufferedReaderOptions {
@@ -226,7 +226,8 @@ export class BufferedReader implements ByteReader {
 
 const fill = op(function* fill(reader: BufferedReader, needed: number) {
   if (reader.atEnd) return false;
-  return reader.filled(yield* reader.origin.read(reader.room(needed)));
+  const room = reader.room(needed);
+  return reader.filled(checkCount(yield* reader.origin.read(room), room));
 });
 
 const readExactly = op(function* readExactly(reader: BufferedReader, length: number) {
@@ -311,7 +312,7 @@ const readSome = op(function* read(reader: BufferedReader, into: Bytes) {
     if (into.length === 0) return countOfNone(into, "read");
     if (reader.buffered > 0) return reader.takeInto(into);
     if (reader.atEnd) return 0;
-    const count = yield* reader.origin.read(into);
+    const count = checkCount(yield* reader.origin.read(into), into);
     if (count === 0) reader.filled(0);
     return count;
   } finally {

@@ -2,7 +2,8 @@
  * What buffered readers, writers and protocols need of a stream of bytes. Sockets, files and the ends of pipes
  * have it, and so has whatever wraps one of them.
  */
-import type { Operation } from "../../coordinator/operation.ts";
+import { UsageError } from "../../coordinator/errors.ts";
+import { describeValue, type Operation } from "../../coordinator/operation.ts";
 import type { IoOptions } from "../handle.ts";
 import type { Bytes } from "../memory/memory.ts";
 
@@ -22,4 +23,17 @@ export interface ByteWriter {
 export interface ByteStream extends ByteReader, ByteWriter {
   /** Nothing more is written: the other side reads the end. */
   end(options?: IoOptions): Operation<void>;
+}
+
+/**
+ * @internal What somebody's `read` of `into` gave: another count would be bytes that nobody has read.
+ *
+ * @throws {UsageError} `COOP_ARGUMENT`.
+ */
+export function checkCount(count: number, into: Bytes): number {
+  if (Number.isInteger(count) && count >= 0 && count <= into.length) return count;
+  throw new UsageError(
+    "COOP_ARGUMENT",
+    `a read gives the count of its bytes, from 0 to ${into.length}, not ${describeValue(count)}`,
+  );
 }
