@@ -18,7 +18,7 @@ import type { Coordinated } from "./coordinated.ts";
 import { Embedded, EmbeddedList } from "./embedded-list.ts";
 import { BrokenError, UsageError } from "./errors.ts";
 import type { Operation } from "./operation.ts";
-import { given } from "./options.ts";
+import { given, nameOf } from "./options.ts";
 import { Continuation, type ContinueOptions } from "./scheduler/continuation.ts";
 import { current } from "./task/current.ts";
 import type { Task } from "./task/task.ts";
@@ -36,7 +36,7 @@ export class Coordinator extends Embedded {
   constructor(options?: { readonly held?: boolean; readonly name?: string }) {
     super();
     this.isHeld = given(options, "held") ?? false;
-    this.name = given(options, "name") ?? "coordinator";
+    this.name = nameOf(options, "coordinator");
   }
 
   get held(): boolean {

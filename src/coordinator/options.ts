@@ -61,6 +61,22 @@ export function checkObject(options: unknown, what: string): void {
   );
 }
 
+/** @throws {UsageError} `COOP_NAME` for a name that is no text: what goes wrong later would be told with it. */
+export function checkName(name: unknown): void {
+  if (typeof name === "string") return;
+  throw new UsageError("COOP_NAME", `a name is a text, not a ${typeof name}`);
+}
+
+/** The name among the options of a thing that can do with none. */
+export function nameOf(options: { readonly name?: string } | undefined, otherwise: string): string {
+  if (options === undefined) return otherwise;
+  checkObject(options, otherwise);
+  const name = given(options, "name");
+  if (name === undefined) return otherwise;
+  checkName(name);
+  return name;
+}
+
 /** Letters to add, take away or change. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);

@@ -6,7 +6,7 @@
 import type { Coordinated } from "./coordinated.ts";
 import { EmbeddedList } from "./embedded-list.ts";
 import type { Operation } from "./operation.ts";
-import { given } from "./options.ts";
+import { nameOf } from "./options.ts";
 import { Continuation, type ContinueOptions } from "./scheduler/continuation.ts";
 import { Wait } from "./wait.ts";
 
@@ -17,7 +17,7 @@ export class Signal {
   /** @internal */ readonly waiters: EmbeddedList<Coordinated> = new EmbeddedList();
 
   constructor(options?: { readonly name?: string }) {
-    this.name = given(options, "name") ?? "signal";
+    this.name = nameOf(options, "signal");
   }
 
   get signaled(): boolean {

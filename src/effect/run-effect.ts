@@ -15,6 +15,7 @@ import { type Context, Context as Contexts, Effect, Exit, type Fiber } from "eff
 import { UsageError } from "../coordinator/errors.ts";
 import { type Group, group } from "../coordinator/group/group.ts";
 import { describeValue, type Operation, op } from "../coordinator/operation.ts";
+import { checkOptions, type Known } from "../coordinator/options.ts";
 import { Signal } from "../coordinator/signal.ts";
 import { current } from "../coordinator/task/current.ts";
 import type { KillCause } from "../coordinator/task/exit.ts";
@@ -25,6 +26,8 @@ export interface RunEffectOptions<R> {
   /** The services the effect needs. */
   readonly services?: Context.Context<R>;
 }
+
+const KNOWN: Known<RunEffectOptions<never>> = { services: true };
 
 type Services<R> = [R] extends [never]
   ? [options?: RunEffectOptions<R>]
@@ -44,7 +47,12 @@ export function runEffect<A, E, R = never>(
   if (!Effect.isEffect(program)) {
     throw new UsageError("COOP_NOT_AN_EFFECT", `runEffect() takes an Effect, not ${describeValue(program)}`);
   }
-  return run(program as Effect.Effect<unknown, unknown>, options?.services ?? null) as Operation<A>;
+  checkOptions(options, "runEffect()", KNOWN);
+  const services = options?.services ?? null;
+  if (services !== null && !Contexts.isContext(services)) {
+    throw new UsageError("COOP_OPTION", `services is a Context, not ${describeValue(services)}`);
+  }
+  return run(program as Effect.Effect<unknown, unknown>, services) as Operation<A>;
 }
 
 const run = op(function* effect(

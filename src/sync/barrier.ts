@@ -9,7 +9,7 @@
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { brand, CoopError, UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { nameOf } from "../coordinator/options.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { QueuedWait } from "./queued.ts";
 
@@ -45,7 +45,7 @@ export class Barrier {
     if (!Number.isSafeInteger(parties) || parties < 1) {
       throw new UsageError("COOP_COUNT", "a barrier takes a whole number of tasks from 1 up");
     }
-    this.name = given(options, "name") ?? "barrier";
+    this.name = nameOf(options, "barrier");
     this.parties = parties;
   }
 

@@ -7,7 +7,7 @@
 import { Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { brand, ClosedError, CoopError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { given, nameOf } from "../coordinator/options.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { Channel, type Source } from "./channel.ts";
 import { type EMPTY, type END, Receive } from "./channel-waits.ts";
@@ -37,7 +37,7 @@ export class Broadcast<T> {
   private closing: { readonly error: unknown } | null = null;
 
   constructor(options?: { readonly name?: string }) {
-    this.name = given(options, "name") ?? "broadcast";
+    this.name = nameOf(options, "broadcast");
   }
 
   /** Subscribers. O(1). */
@@ -93,7 +93,7 @@ export class Subscription<T> extends Embedded implements Source<T> {
     this.channel = new Channel<T>({
       capacity: given(options, "lag") ?? LAG_DEFAULT,
       overflow: "sliding",
-      name: given(options, "name") ?? `subscription to ${topic}`,
+      name: nameOf(options, `subscription to ${topic}`),
       undelivered: (_item, why) => {
         if (why === "overflow") this.missed++;
       },

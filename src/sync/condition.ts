@@ -12,7 +12,7 @@
 import { Acquisition, Coordinator } from "../coordinator/coordinator.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { nameOf } from "../coordinator/options.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { notHeld, notOwner } from "./guard.ts";
 import { Mutex } from "./mutex.ts";
@@ -33,7 +33,7 @@ export class Condition {
       throw new UsageError("COOP_NOT_A_MUTEX", `a condition has a Mutex, not ${describeValue(mutex)}`);
     }
     this.mutex = mutex;
-    this.gate = new Coordinator({ held: true, name: given(options, "name") ?? "condition" });
+    this.gate = new Coordinator({ held: true, name: nameOf(options, "condition") });
   }
 
   /** For dumps and error messages. */

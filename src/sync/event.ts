@@ -7,7 +7,7 @@
 
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { given, nameOf } from "../coordinator/options.ts";
 import { QueuedWait } from "./queued.ts";
 
 export interface EventStatistics {
@@ -22,7 +22,7 @@ export class Event {
   private on: boolean;
 
   constructor(options?: { readonly name?: string; readonly set?: boolean }) {
-    this.name = given(options, "name") ?? "event";
+    this.name = nameOf(options, "event");
     this.on = given(options, "set") ?? false;
   }
 

@@ -2,7 +2,7 @@
 
 import { UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { nameOf } from "../coordinator/options.ts";
 import { Signal } from "../coordinator/signal.ts";
 
 export interface LatchStatistics {
@@ -18,7 +18,7 @@ export class Latch {
   /** @throws {UsageError} `COOP_COUNT` when `count` is not a whole number from 0 up. With 0 it is open. */
   constructor(count: number, options?: { readonly name?: string }) {
     this.count = whole(count);
-    this.opened = new Signal({ name: given(options, "name") ?? "latch" });
+    this.opened = new Signal({ name: nameOf(options, "latch") });
     if (count === 0) this.opened.notify();
   }
 

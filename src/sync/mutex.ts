@@ -11,7 +11,7 @@
 
 import { Acquisition, Coordinator } from "../coordinator/coordinator.ts";
 import type { Body, Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { nameOf } from "../coordinator/options.ts";
 import { current, currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { ENDED } from "../coordinator/task/task-state.ts";
@@ -29,7 +29,7 @@ export class Mutex {
   /** @internal */ readonly gate: Coordinator;
 
   constructor(options?: { readonly name?: string }) {
-    this.gate = new Coordinator({ name: given(options, "name") ?? "mutex" });
+    this.gate = new Coordinator({ name: nameOf(options, "mutex") });
   }
 
   /** For dumps and error messages. */

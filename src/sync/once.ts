@@ -8,7 +8,7 @@
 
 import { UsageError } from "../coordinator/errors.ts";
 import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { nameOf } from "../coordinator/options.ts";
 import { SingleFlight } from "./single-flight.ts";
 
 export interface OnceStatistics {
@@ -37,7 +37,7 @@ export class Once<A> {
         `Once takes a generator function, which it may have to call again, not ${describeValue(body)}`,
       );
     }
-    this.name = given(options, "name") ?? "once";
+    this.name = nameOf(options, "once");
     this.body = body;
     this.flight = new SingleFlight({ name: this.name });
   }

@@ -13,7 +13,7 @@
 import { Embedded, EmbeddedList } from "../coordinator/embedded-list.ts";
 import { BrokenError, UsageError } from "../coordinator/errors.ts";
 import type { Body, Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { nameOf } from "../coordinator/options.ts";
 import { current } from "../coordinator/task/current.ts";
 import type { Contended } from "../coordinator/task/rare.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -43,7 +43,7 @@ export class RwLock {
   private brokenBy: Task | null = null;
 
   constructor(options?: { readonly name?: string }) {
-    this.name = given(options, "name") ?? "read-write lock";
+    this.name = nameOf(options, "read-write lock");
   }
 
   /** Times it is held for reading. */

@@ -8,7 +8,7 @@
 
 import { UsageError } from "../coordinator/errors.ts";
 import { type Body, describeValue, type Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { nameOf } from "../coordinator/options.ts";
 import type { Task } from "../coordinator/task/task.ts";
 import { holding } from "./guard.ts";
 import { PermitQueue, PermitWait } from "./permit-queue.ts";
@@ -48,7 +48,7 @@ export class Semaphore {
 
   /** @throws {UsageError} `COOP_PERMITS` when `permits` is not a whole number from 0 up. */
   constructor(permits: number, options?: { readonly name?: string }) {
-    this.name = given(options, "name") ?? "semaphore";
+    this.name = nameOf(options, "semaphore");
     this.queue = new PermitQueue(whole(permits, "a semaphore"));
   }
 

@@ -10,7 +10,7 @@ import { Coordinated } from "../coordinator/coordinated.ts";
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import { type Body, describeValue, enter, type Operation, op } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { nameOf } from "../coordinator/options.ts";
 import { current } from "../coordinator/task/current.ts";
 import { unwrapExit } from "../coordinator/task/exit.ts";
 import { spawnInto } from "../coordinator/task/spawn.ts";
@@ -30,7 +30,7 @@ export class SingleFlight<K, A> {
   /** @internal */ readonly flights: Map<K, Flight> = new Map();
 
   constructor(options?: { readonly name?: string }) {
-    this.name = given(options, "name") ?? "single flight";
+    this.name = nameOf(options, "single flight");
   }
 
   statistics(): SingleFlightStatistics {

@@ -6,7 +6,7 @@
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { ClosedError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import { given } from "../coordinator/options.ts";
+import { given, nameOf } from "../coordinator/options.ts";
 import { Wait } from "../coordinator/wait.ts";
 import type { Source } from "./channel.ts";
 import { END } from "./channel-waits.ts";
@@ -21,7 +21,7 @@ export class Watch<T> {
 
   constructor(value: T, options?: { readonly name?: string }) {
     this.current = value;
-    this.name = given(options, "name") ?? "watch";
+    this.name = nameOf(options, "watch");
   }
 
   get value(): T {

@@ -1,20 +1,42 @@
 /** Section A, third part: arguments that are none. Each is a typed error where it stands, and nothing has begun. */
+import { Effect } from "effect";
 import { expect, test } from "vitest";
 import { events, once, runIn, toAsyncIterable, toPromise, until } from "../../src/async/index.ts";
 import {
   all,
   allSettled,
+  Coordinator,
   childrenOf,
   group,
   never,
+  Signal,
   self,
   spawn,
   spawnReady,
   supervise,
   UsageError,
 } from "../../src/coordinator/index.ts";
-import { toEffect } from "../../src/effect/index.ts";
-import { Channel, Condition, each, filter, merge, pipe, select, trySelect } from "../../src/sync/index.ts";
+import { runEffect, toEffect } from "../../src/effect/index.ts";
+import {
+  Barrier,
+  Broadcast,
+  Channel,
+  Condition,
+  Event,
+  each,
+  filter,
+  Latch,
+  Mutex,
+  merge,
+  Once,
+  pipe,
+  RwLock,
+  Semaphore,
+  SingleFlight,
+  select,
+  trySelect,
+  Watch,
+} from "../../src/sync/index.ts";
 import { sleep } from "../../src/time/index.ts";
 import { runChecked } from "../support/harness.ts";
 
@@ -41,6 +63,7 @@ const takeOptions: Record<string, (options: any) => unknown> = {
   select: (options) => select([sleep(1)], options),
   trySelect: (options) => trySelect([sleep(1)], options),
   toEffect: (options) => toEffect(body, options),
+  runEffect: (options) => runEffect(Effect.void, options),
 };
 
 /** Those that know all their names. */
@@ -49,6 +72,7 @@ const closed = ["group", "all", "allSettled", "supervise", "backoff", "intensity
   "events",
   "select",
   "trySelect",
+  "runEffect",
 ]);
 
 test.each(Object.entries(takeOptions))(
@@ -64,6 +88,39 @@ test.each(Object.entries(takeOptions))(
   },
 );
 
+const takeNames: Record<string, (options: any) => unknown> = {
+  spawn: (options) => spawn(body, options),
+  group: (options) => group(body, options),
+  supervise: (options) => supervise(body, options),
+  Coordinator: (options) => new Coordinator(options),
+  Signal: (options) => new Signal(options),
+  Barrier: (options) => new Barrier(1, options),
+  Broadcast: (options) => new Broadcast(options),
+  "a subscription": (options) => new Broadcast().subscribe(options),
+  Condition: (options) => new Condition(new Mutex(), options),
+  Event: (options) => new Event(options),
+  Latch: (options) => new Latch(1, options),
+  Mutex: (options) => new Mutex(options),
+  Once: (options) => new Once(body as never, options),
+  RwLock: (options) => new RwLock(options),
+  Semaphore: (options) => new Semaphore(1, options),
+  SingleFlight: (options) => new SingleFlight(options),
+  Watch: (options) => new Watch(1, options),
+};
+
+test.each(Object.entries(takeNames))(
+  "A11 a name of %s that is no text, or stands where options do",
+  (_name, call) => {
+    runChecked(function* () {
+      expect(() => call("name")).toThrow(expect.objectContaining({ code: "COOP_OPTIONS" }));
+      for (const name of [Symbol("name"), 5, {}]) {
+        expect(() => call({ name })).toThrow(expect.objectContaining({ code: "COOP_NAME" }));
+      }
+      expect(self().live).toBe(0);
+    });
+  },
+);
+
 const channel = (): Channel<any> => new Channel(4);
 
 const calls: readonly (readonly [string, string, (wrong: any) => unknown])[] = [
@@ -71,6 +128,7 @@ const calls: readonly (readonly [string, string, (wrong: any) => unknown])[] = [
   ["an owner of runIn", "COOP_NOT_AN_OWNER", (owner) => runIn(owner, body)],
   ["an owner of toAsyncIterable", "COOP_NOT_AN_OWNER", (owner) => toAsyncIterable(owner, () => body)],
   ["an owner of toEffect", "COOP_NOT_AN_OWNER", (owner) => toEffect(body, { owner })],
+  ["the services of runEffect", "COOP_OPTION", (services) => runEffect(Effect.void, { services } as never)],
   ["the body of toAsyncIterable", "COOP_NOT_AN_OPERATION", (wrong) => toAsyncIterable(self(), wrong)],
   ["what toPromise takes", "COOP_NOT_A_TASK", (task) => toPromise(task)],
   ["onLate", "COOP_NOT_A_CALLBACK", (onLate) => until(Promise.resolve(), { onLate })],

@@ -12,7 +12,7 @@
 import { BusyError, combineErrors, UsageError } from "../errors.ts";
 import { killChildren, requestKill } from "../kill/kill.ts";
 import { type Body, type BodyWith, describeValue, enter, type Operation, op } from "../operation.ts";
-import { checkOptions, given, type Known } from "../options.ts";
+import { checkOptions, given, type Known, nameOf } from "../options.ts";
 import { yieldNow } from "../primitives.ts";
 import { current, currentTask } from "../task/current.ts";
 import { killedError } from "../task/exit.ts";
@@ -51,7 +51,7 @@ export class Group extends Scope {
   constructor(options?: GroupOptions) {
     super();
     checkOptions(options, "group()", KNOWN);
-    this.name = given(options, "name") ?? "group";
+    this.name = nameOf(options, "group");
     const limit = given(options, "limit");
     this.places = limit === undefined || limit === Number.POSITIVE_INFINITY ? null : new Places(limit);
     this.onFailure = given(options, "onFailure") ?? "kill";

@@ -2,7 +2,7 @@
 
 import { requestKill } from "../kill/kill.ts";
 import type { Body } from "../operation.ts";
-import { given, pick } from "../options.ts";
+import { nameOf, pick } from "../options.ts";
 import type { Timeout } from "../scheduler/timers.ts";
 import type { SpawnOptions } from "../task/spawn.ts";
 import type { Task } from "../task/task.ts";
@@ -44,7 +44,7 @@ export class SupervisedChild {
     this.supervisor = supervisor;
     this.factory = factory;
     this.policy = policy;
-    this.name = given(options, "name") ?? (factory.name === "" ? "child" : factory.name);
+    this.name = nameOf(options, factory.name === "" ? "child" : factory.name);
     this.options = {
       name: this.name,
       ...pick(options, "priority"),

@@ -18,7 +18,7 @@
 import { RestartLimitError, UsageError } from "../errors.ts";
 import { requestKill } from "../kill/kill.ts";
 import { type Body, type BodyWith, describeValue, enter, type Operation, op } from "../operation.ts";
-import { checkOptions, given, type Known } from "../options.ts";
+import { checkOptions, given, type Known, nameOf } from "../options.ts";
 import type { Cooperator } from "../scheduler/cooperator.ts";
 import { type Exit, unwrapExit } from "../task/exit.ts";
 import { addDefer } from "../task/spawn.ts";
@@ -149,7 +149,7 @@ export class Supervisor {
     this.restartsMax = given(given(options, "intensity"), "restarts") ?? RESTARTS_DEFAULT;
     if (typeof this.restartsMax !== "number" || !(this.restartsMax >= 0))
       throw new UsageError("COOP_OPTION", "intensity.restarts is a number from 0 up");
-    this.scope = new SupervisorScope(this, { name: given(options, "name") ?? "supervisor" });
+    this.scope = new SupervisorScope(this, { name: nameOf(options, "supervisor") });
   }
 
   get name(): string {

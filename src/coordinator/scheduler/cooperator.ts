@@ -13,7 +13,7 @@ import { ClosedError, fault, InvariantError, UsageError } from "../errors.ts";
 import { hurryTree } from "../kill/hurry.ts";
 import { requestKill } from "../kill/kill.ts";
 import type { Body } from "../operation.ts";
-import { given } from "../options.ts";
+import { given, nameOf } from "../options.ts";
 import { current } from "../task/current.ts";
 import { CLEANUP_WAITS_MAX } from "../task/frame.ts";
 import { Scope } from "../task/scope.ts";
@@ -98,7 +98,7 @@ export class Cooperator {
 
   constructor(options: CooperatorOptions) {
     this.host = options.host;
-    this.name = given(options, "name") ?? "cooperator";
+    this.name = nameOf(options, "cooperator");
     this.reporter = given(options, "report") ?? reportToConsole;
     const stallAfter = given(options, "stallAfter");
     if (stallAfter !== undefined && !(stallAfter > 0)) {

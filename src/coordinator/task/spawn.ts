@@ -4,7 +4,7 @@ import { SpawnSite } from "../diagnosis/trace.ts";
 import { UsageError } from "../errors.ts";
 import { checkDeadline, tightenDeadline } from "../kill/deadline.ts";
 import { type Body, Call, describeValue, enter } from "../operation.ts";
-import { checkObject, given } from "../options.ts";
+import { checkName, checkObject, given } from "../options.ts";
 import type { Cooperator } from "../scheduler/cooperator.ts";
 import { checkPriority, type Priority } from "../scheduler/run-queue.ts";
 import { current, currentTask } from "./current.ts";
@@ -111,6 +111,8 @@ function ownerOf(cooperator: Cooperator, spawner: Scope, options: SpawnOptions):
 /** Throws for what is no option, before there is a task. */
 function checkOptions(cooperator: Cooperator, options: SpawnOptions): void {
   checkObject(options, "spawn()");
+  const name = given(options, "name");
+  if (name !== undefined) checkName(name);
   const priority = given(options, "priority");
   const failure = given(options, "failure");
   const start = given(options, "start");
