@@ -28,6 +28,7 @@ import {
   open,
   Receiver,
   read,
+  readToEnd,
   recv,
   type Socket,
   send,
@@ -143,6 +144,8 @@ describe("a direct descriptor", () => {
       yield* file.truncate(5);
       yield* close(file);
       expect(readFileSync(path, "utf8")).toBe("hello");
+      using again = yield* open(path, "r", { direct: true });
+      expect(String(yield* readToEnd(again))).toBe("hello");
     });
   });
 

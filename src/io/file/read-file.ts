@@ -64,7 +64,8 @@ export const readToEnd: (file: Descriptor, limit?: number) => Operation<Buffer> 
   limit: number = TRANSFER_MAX,
 ) {
   checkLimit(limit);
-  const { size } = yield* stat(file);
+  // A direct descriptor has no number to ask with.
+  const size = file.direct ? 0 : (yield* stat(file)).size;
   // One byte more than is claimed: the read that finds the end needs room too.
   let into: Buffer = Buffer.alloc(size === 0 ? UNKNOWN_BYTES : Math.min(size, limit) + 1);
   const chunk = allocate(Math.min(into.length, CHUNK_BYTES));
