@@ -21,7 +21,7 @@
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { ClosedError, combineErrors, UsageError } from "../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../coordinator/operation.ts";
-import { checkOptions, type Known, ownOf } from "../coordinator/options.ts";
+import { checkName, checkOptions, type Known, ownOf } from "../coordinator/options.ts";
 import { yieldNow } from "../coordinator/primitives.ts";
 import { current } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -134,6 +134,7 @@ export class Channel<T> implements Source<T> {
         `undelivered is a function, not ${describeValue(undelivered)}`,
       );
     }
+    checkName(name);
     this.name = name;
     this.capacity = capacity;
     this.overflow = overflow;

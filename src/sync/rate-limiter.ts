@@ -10,7 +10,7 @@
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { UsageError } from "../coordinator/errors.ts";
 import type { Operation } from "../coordinator/operation.ts";
-import { checkOptions, type Known, ownOf } from "../coordinator/options.ts";
+import { checkName, checkOptions, type Known, ownOf } from "../coordinator/options.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { currentTask } from "../coordinator/task/current.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -57,14 +57,16 @@ export class RateLimiter implements Timed {
   /** @throws {UsageError} `COOP_RATE` when a number is not above zero, `COOP_DURATION` when `per` is no duration. */
   constructor(options: RateLimiterOptions) {
     checkOptions(options, "a RateLimiter", KNOWN);
-    const { limit, per, burst = Math.max(1, Math.floor(limit)), name = "rate limiter" } = ownOf(options);
+    const { limit, per, name = "rate limiter" } = ownOf(options);
     const length = nanoseconds(per);
-    if (!(limit > 0 && limit < Number.POSITIVE_INFINITY && length > 0 && length < Number.POSITIVE_INFINITY)) {
+    if (!(Number.isFinite(limit) && limit > 0 && length > 0 && length < Number.POSITIVE_INFINITY)) {
       throw new UsageError("COOP_RATE", "a rate is a number of tokens and a time, both above 0 and finite");
     }
+    const { burst = Math.max(1, Math.floor(limit)) } = ownOf(options);
     if (!Number.isSafeInteger(burst) || burst < 1) {
       throw new UsageError("COOP_RATE", "burst is a whole number of tokens from 1 up");
     }
+    checkName(name);
     this.name = name;
     this.burst = burst;
     this.interval = length / limit;

@@ -4,7 +4,8 @@
  */
 
 import { dumpTree } from "../coordinator/diagnosis/dump.ts";
-import { UnsupportedError } from "../coordinator/errors.ts";
+import { UnsupportedError, UsageError } from "../coordinator/errors.ts";
+import { describeValue } from "../coordinator/operation.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { ioStatistics } from "../io/io.ts";
 
@@ -15,6 +16,12 @@ import { ioStatistics } from "../io/io.ts";
  * @throws an `Error` that begins with "broken invariant" and says what is left.
  */
 export function checkAtRest(cooperator: Cooperator): void {
+  if (typeof cooperator?.statistics !== "function") {
+    throw new UsageError(
+      "COOP_NOT_A_COOPERATOR",
+      `checkAtRest() takes a cooperator, not ${describeValue(cooperator)}`,
+    );
+  }
   const { spawned, done, failed, killed, live, ready, timers, inflight } = cooperator.statistics();
   if (live !== 0) violated(`${live} tasks live:\n${dumpTree(cooperator.tasks())}`);
   if (spawned !== done + failed + killed + live) {

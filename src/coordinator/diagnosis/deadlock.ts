@@ -4,7 +4,7 @@ import { DeadlockError } from "../errors.ts";
 import type { Cooperator } from "../scheduler/cooperator.ts";
 import type { Task } from "../task/task.ts";
 import { DRAINING } from "../task/task-state.ts";
-import { allTasks, childrenOf } from "../task/walk.ts";
+import { allTasks, childrenOf, tasksOf } from "../task/walk.ts";
 import { dumpTree } from "./dump.ts";
 
 /** @internal For a host whose tasks nothing can wake. */
@@ -21,7 +21,7 @@ export function deadlockError(cooperator: Cooperator): DeadlockError {
 export function findCycle(tasks: readonly Task[]): Task[] {
   /** The path being followed has its place in it; what has been left is done. */
   const place = new Map<Task, number>();
-  for (const start of tasks) {
+  for (const start of tasksOf(tasks, "findCycle()")) {
     if (place.has(start)) continue;
     const path: { readonly task: Task; readonly rest: Task[] }[] = [];
     let next: Task | undefined = start;

@@ -4,10 +4,11 @@ import { NORMAL } from "../scheduler/run-queue.ts";
 import { describeReason } from "../task/exit.ts";
 import type { Task } from "../task/task.ts";
 import { BLOCKED, stateNames } from "../task/task-state.ts";
-import { childrenOf } from "../task/walk.ts";
+import { checkTask, childrenOf, tasksOf } from "../task/walk.ts";
 
 /** Names of the operations on the task's stack, innermost first. */
 export function callChain(task: Task): string[] {
+  checkTask(task, "callChain()");
   const names: string[] = [];
   for (let frame = task.top; frame !== null; frame = frame.below) {
     const name = frame.fn?.name;
@@ -31,7 +32,9 @@ export function describeTask(task: Task): string {
  */
 export function dumpTree(roots: Iterable<Task>): string {
   const lines: string[] = [];
-  const stack: { task: Task; depth: number }[] = [...roots].reverse().map((task) => ({ task, depth: 0 }));
+  const stack: { task: Task; depth: number }[] = tasksOf(roots, "dumpTree()")
+    .reverse()
+    .map((task) => ({ task, depth: 0 }));
   for (let entry = stack.pop(); entry !== undefined; entry = stack.pop()) {
     const { task, depth } = entry;
     const killed = task.cause === null ? "" : ` (killed: ${describeReason(task.cause.reason)})`;

@@ -2,6 +2,8 @@
  * What each task has done, and how long kills take: an instrument that counts. Whoever does not ask for it pays
  * nothing. Source: seeds C-072, X-13, X-53.
  */
+import { UsageError } from "../errors.ts";
+import { describeValue } from "../operation.ts";
 import type { Cooperator } from "../scheduler/cooperator.ts";
 import type { KillCause } from "../task/exit.ts";
 import type { Task } from "../task/task.ts";
@@ -162,5 +164,11 @@ export class Profile implements Instrument {
  * console.log(counted.of(worker).steps, counted.kills.last);
  */
 export function profile(cooperator: Cooperator): Profile {
+  if (typeof cooperator?.instrument !== "function") {
+    throw new UsageError(
+      "COOP_NOT_A_COOPERATOR",
+      `profile() takes a cooperator, not ${describeValue(cooperator)}`,
+    );
+  }
   return new Profile(cooperator);
 }

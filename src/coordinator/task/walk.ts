@@ -1,6 +1,8 @@
 /** Walking the live tree. */
+import { UsageError } from "../errors.ts";
 import type { Group } from "../group/group.ts";
-import type { Scope } from "./scope.ts";
+import { describeValue } from "../operation.ts";
+import { Scope } from "./scope.ts";
 import type { Task } from "./task.ts";
 
 /**
@@ -8,11 +10,30 @@ import type { Task } from "./task.ts";
  * when it is given one.
  */
 export function childrenOf(parent: Task | Group): Task[] {
+  if (!(parent instanceof Scope)) throw notATask("childrenOf()", parent);
   const children: Task[] = [];
   const { host } = parent as Scope;
   if (host === parent) collectChildren(host, children);
   else collect(parent, children);
   return children;
+}
+
+/** @internal @throws {UsageError} `COOP_NOT_A_TASK` for anything else. */
+export function checkTask(value: unknown, what: string): asserts value is Task {
+  if (value instanceof Scope && value.host === value) return;
+  throw notATask(what, value);
+}
+
+/** @internal The tasks, in an array. */
+export function tasksOf(tasks: Iterable<Task>, what: string): Task[] {
+  if (typeof tasks?.[Symbol.iterator] !== "function") throw notATask(what, tasks);
+  const all = [...tasks];
+  for (const task of all) checkTask(task, what);
+  return all;
+}
+
+function notATask(what: string, value: unknown): UsageError {
+  return new UsageError("COOP_NOT_A_TASK", `${what} looks at tasks, not at ${describeValue(value)}`);
 }
 
 function collectChildren(task: Task, into: Task[]): void {
