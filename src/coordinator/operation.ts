@@ -9,6 +9,7 @@
 
 import { Embedded } from "./embedded-list.ts";
 import { UsageError } from "./errors.ts";
+import { LostKill } from "./kill/poison.ts";
 import { notDelegated, SUSPENDED } from "./suspended.ts";
 import { AsyncBody, isThenable } from "./task/async-body.ts";
 import type { AsyncSelf } from "./task/async-self.ts";
@@ -203,7 +204,8 @@ function isIterable(value: unknown): value is Iterable<unknown> {
 export function describeValue(value: unknown): string {
   try {
     return inWords(value);
-  } catch {
+  } catch (error) {
+    if (error instanceof LostKill) throw error;
     // A getter or a proxy that throws: the message is about something else.
     return `a strange ${typeof value}`;
   }

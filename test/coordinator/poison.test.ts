@@ -3,6 +3,7 @@ import { defer, never, op, spawn, UsageError, yieldNow } from "../../src/coordin
 import { LostKill, POISON } from "../../src/coordinator/kill/poison.ts";
 import { VirtualRuntime } from "../../src/testing/virtual.ts";
 import { sleep } from "../../src/time/sleep.ts";
+import { timeout } from "../../src/time/timeout.ts";
 import { checked } from "../support/harness.ts";
 
 const poison = POISON as any;
@@ -114,6 +115,26 @@ describe("a lost kill", () => {
       }
     });
     expect(log).toEqual(["not used yet", "finally", "defer"]);
+    expect(exit).toMatchObject({ status: "killed", errors: [] });
+    expect(reports).toMatchObject([{ kind: "kill-overridden", error: { code: "COOP_KILL_LOST" } }]);
+  });
+
+  test.each([
+    ["as a duration", (value: any) => sleep(value)],
+    ["as a body", (value: any) => timeout(1, value)],
+  ])("in code that passes it %s", (_, use) => {
+    const { exit, reports } = lose(function* () {
+      const value = yield* plain();
+      yield* use(value) as Generator<unknown, unknown, any>;
+    });
+    expect(exit).toMatchObject({ status: "killed", errors: [] });
+    expect(reports).toMatchObject([{ kind: "kill-overridden", error: { code: "COOP_KILL_LOST" } }]);
+  });
+
+  test("in code that yields it", () => {
+    const { exit, reports } = lose(function* () {
+      yield yield* plain();
+    });
     expect(exit).toMatchObject({ status: "killed", errors: [] });
     expect(reports).toMatchObject([{ kind: "kill-overridden", error: { code: "COOP_KILL_LOST" } }]);
   });

@@ -226,6 +226,7 @@ function stillCleaningUp(task: Task, frame: Frame): void {
 }
 
 function foreign(value: unknown): UsageError {
+  if (value === POISON) return new LostKill();
   return new UsageError(
     "COOP_FOREIGN_YIELD",
     value === undefined
