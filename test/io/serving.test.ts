@@ -1,12 +1,20 @@
 /** Listening, accepting ahead, serving, and connecting to names. */
 import { closeSync, openSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { ClosedError, op, type Report, spawn, yieldNow } from "../../src/coordinator/index.ts";
+import {
+  ClosedError,
+  type CoopError,
+  op,
+  type Report,
+  spawn,
+  yieldNow,
+} from "../../src/coordinator/index.ts";
 import {
   Acceptor,
   close,
   connect,
   connectSocket,
+  type Handler,
   IoError,
   type Listener,
   listen,
@@ -280,6 +288,26 @@ describe("S12 serve", () => {
       expect(yield* text(socket)).toBe("");
       expect(errors).toEqual(["Error: a bad name false"]);
       yield* stop(server);
+    });
+  });
+
+  test("S12 a handler that gives no operation is told so, and an async function is one", async () => {
+    await runIo(function* () {
+      using listener = yield* listen({ path: abstractName() });
+      const told: unknown[] = [];
+      let count = 0;
+      const handler = (socket: Socket): unknown => {
+        count++;
+        return count === 1 ? 5 : count === 2 ? undefined : Promise.resolve(socket);
+      };
+      const onError = (error: unknown) => told.push((error as CoopError).code);
+      const serving = spawn(serve(listener, handler as Handler, { onError }));
+      for (let i = 0; i < 3; i++) {
+        using near = yield* connect(listener.localAddress!);
+        expect(yield* near.recv(Buffer.alloc(1))).toBe(0);
+      }
+      expect(told).toEqual(["COOP_NOT_AN_OPERATION", "COOP_NOT_AN_OPERATION"]);
+      yield* stop(serving);
     });
   });
 

@@ -80,6 +80,8 @@ export const copyRest: (from: Descriptor, to: Descriptor) => Operation<number> =
   from: Descriptor,
   to: Descriptor,
 ) {
+  checkDescriptor(from, "copyRest");
+  checkDescriptor(to, "copyRest");
   return yield* copyThrough(from, to, COPY_BYTES);
 });
 

@@ -3,7 +3,7 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
 import { checkOptions, given, type Known, pick } from "../../coordinator/options.ts";
-import type { Descriptor } from "../descriptor/descriptor.ts";
+import { checkDescriptor, type Descriptor } from "../descriptor/descriptor.ts";
 import { EOVERFLOW, IoError } from "../errno.ts";
 import { allocate, TRANSFER_MAX } from "../memory/memory.ts";
 import { read } from "../stream/read.ts";
@@ -64,6 +64,7 @@ export const readToEnd: (file: Descriptor, limit?: number) => Operation<Buffer> 
   limit: number = TRANSFER_MAX,
 ) {
   checkLimit(limit);
+  checkDescriptor(file, "readToEnd");
   // A direct descriptor has no number to ask with.
   const size = file.direct ? 0 : (yield* stat(file)).size;
   // One byte more than is claimed: the read that finds the end needs room too.

@@ -2,7 +2,7 @@
 
 import { UsageError } from "../../coordinator/errors.ts";
 import { type Group, group } from "../../coordinator/group/group.ts";
-import { describeValue, type Operation, op } from "../../coordinator/operation.ts";
+import { describeValue, enter, type Operation, op } from "../../coordinator/operation.ts";
 import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { Signal } from "../../coordinator/signal.ts";
 import { sleep } from "../../time/sleep.ts";
@@ -117,7 +117,7 @@ const nextOf = op(function* accept(acceptor: Acceptor) {
 
 const session = op(function* connection(server: Server, socket: Socket) {
   try {
-    yield* server.handler(socket);
+    yield* enter(null, server.handler, "serve()", socket);
   } catch (error) {
     if (server.onError === null) throw error;
     server.onError(error, socket);
