@@ -526,6 +526,28 @@ test("C07 three release handlers, the first and the third throw: all run, last f
   expect(log).toEqual(["three", "two", "one"]);
 });
 
+test("C07 what a plain function gives by the way is no operation, be it iterable", () => {
+  const seen = new Set<number>();
+  const log: string[] = [];
+  runChecked(function* () {
+    yield* group(function* (g) {
+      const kept = new Map<string, number>();
+      g.defer(() => kept.set("a", 1));
+      g.defer(() => seen.add(1));
+      g.defer(() => ["a"].splice(0));
+      g.defer(() => Buffer.from("a"));
+      g.defer(() =>
+        op(function* () {
+          yield* sleep(1);
+          log.push("an operation is run all the same");
+        })(),
+      );
+    });
+  });
+  expect([...seen]).toEqual([1]);
+  expect(log.length).toBe(1);
+});
+
 describe("C08 a release handler that is registered late", () => {
   test("C08 in a task whose body is over: it still runs", () => {
     const log: string[] = [];

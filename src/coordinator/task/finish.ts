@@ -85,10 +85,15 @@ function* run(deferred: Deferred): Generator<unknown, void, unknown> {
     const made: unknown = (deferred as () => unknown)();
     if (typeof made !== "object" || made === null) return;
     if (isThenable(made)) body = () => made;
-    else if (Symbol.iterator in made) body = made;
+    else if (Symbol.iterator in made && !isCollection(made)) body = made;
     else return;
   }
   yield* enter(new DeferScope(), body as Body<unknown>, "defer()");
+}
+
+/** What a plain function gives by the way: `defer(() => seen.add(x))`. */
+function isCollection(value: object): boolean {
+  return Array.isArray(value) || value instanceof Map || value instanceof Set || ArrayBuffer.isView(value);
 }
 
 /** Waits until the children of a scope, and for a task its operations in flight, are gone. */
