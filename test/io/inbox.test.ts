@@ -23,6 +23,7 @@ import {
   sendTo,
   spawnProcess,
   splice,
+  stdin,
 } from "../../src/io/index.ts";
 import { failureOf, runIo, submitted, tcpPair, unixPair } from "../support/io.ts";
 import { random } from "../support/sync.ts";
@@ -158,10 +159,12 @@ describe("a number that is given away", () => {
     await runIo(function* () {
       const { near, far } = yield* unixPair();
       const { near: client, far: connection } = yield* tcpPair();
-      connection.inbox.keep(Buffer.from("kept"));
+      const input = stdin();
+      for (const each of [connection, input]) each.inbox.keep(Buffer.from("kept"));
       for (const given of [
         sendDescriptors(near, Buffer.from("x"), [client, connection]),
         spawnProcess("cat", [], { stdin: connection }),
+        spawnProcess("cat", [], { stdin: "inherit" }),
       ]) {
         const refused = yield* failureOf(given);
         expect(refused.code).toBe("COOP_UNREAD");
@@ -173,7 +176,7 @@ describe("a number that is given away", () => {
       expect(yield* sendDescriptors(near, Buffer.from("y"), [connection])).toBe(1);
       using received = yield* receiveDescriptors(far, into);
       expect([into.toString("latin1", 0, received.count), received.remaining]).toEqual(["y", 1]);
-      for (const each of [near, far, client, connection]) yield* close(each);
+      for (const each of [near, far, client, connection, input]) yield* close(each);
     });
   });
 

@@ -8,6 +8,7 @@ import { given, type Known, ownOf } from "../../coordinator/options.ts";
 import { type Duration, nanoseconds } from "../../time/duration.ts";
 import { Descriptor } from "../descriptor/descriptor.ts";
 import type { Io } from "../io.ts";
+import { checkInheritedInput } from "./standard.ts";
 
 /**
  * Where a standard stream leads: a pipe with the other end here, nowhere, to where that of this process leads, or to
@@ -89,6 +90,7 @@ export class Plan {
 
   /** @param pipes The ends that go to the process. */
   connect(io: Io, pipes: Readonly<Record<StreamName, Descriptor | null>>): void {
+    if (this.streams.stdin === "inherit") checkInheritedInput(io);
     this.options.stdio = STREAMS.map((name) => {
       const stream = pipes[name] ?? this.streams[name];
       if (typeof stream === "string") return stream as "ignore" | "inherit";

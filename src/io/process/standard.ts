@@ -33,6 +33,11 @@ export function stderr(): File {
   return standard(2);
 }
 
+/** Throws when bytes of standard input are kept here: a program that inherits it would not get them. */
+export function checkInheritedInput(io: Io): void {
+  streams.get(io)?.[0]?.checkRead("spawn");
+}
+
 function standard(number: 0 | 1 | 2): File {
   const name = NAMES[number];
   const io = currentIo(`${name}()`);
