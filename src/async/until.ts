@@ -8,6 +8,7 @@ import { describeValue, type Operation } from "../coordinator/operation.ts";
 import { checkOptions, given, type Known } from "../coordinator/options.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { SUSPENDED } from "../coordinator/suspended.ts";
+import { promiseOf } from "../coordinator/task/async-body.ts";
 import { current } from "../coordinator/task/current.ts";
 import { killedError } from "../coordinator/task/exit.ts";
 import type { Task } from "../coordinator/task/task.ts";
@@ -179,11 +180,6 @@ class Until extends Wait<unknown> {
 }
 
 function ignore(): void {}
-
-/** What merely behaves like a promise is asked once: it may begin its work each time, or call back twice. */
-function promiseOf(source: PromiseLike<unknown>): PromiseLike<unknown> {
-  return source instanceof Promise ? source : Promise.resolve(source);
-}
 
 function notAPromise(value: unknown): UsageError {
   return new UsageError(

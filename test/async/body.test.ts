@@ -477,6 +477,28 @@ test("the signals of scopes that are over are not kept by the task", async () =>
   checked(rt);
 });
 
+test("what merely behaves like a promise is believed once, and fails its task when it throws", async () => {
+  const error = new Error("from then");
+  const rt = new VirtualRuntime();
+  const twice = rt.cooperator.spawn(() => thenable((resolve, reject) => [resolve("first"), reject(error)]));
+  const broken = rt.cooperator.spawn(
+    () =>
+      thenable(() => {
+        throw error;
+      }),
+    { failure: "hold" },
+  );
+  broken.observe();
+  await rt.drainAsync();
+  expect(twice.exit).toEqual({ status: "done", value: "first" });
+  expect(broken.exit).toEqual({ status: "failed", error });
+  checked(rt);
+});
+
+function thenable(then: (resolve: (value: string) => void, reject: (error: Error) => void) => unknown): any {
+  return { then };
+}
+
 describe("a wait that the function has left behind", () => {
   test("ends with it, after its clean-up, and is nobody's", async () => {
     const log: string[] = [];

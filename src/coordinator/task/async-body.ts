@@ -198,7 +198,7 @@ export class AsyncBody implements Iterator<unknown, unknown, unknown> {
   }
 
   private follow(promise: PromiseLike<unknown>): void {
-    promise.then(
+    promiseOf(promise).then(
       (value) => this.ended({ failed: false, value }),
       (error: unknown) => this.ended({ failed: true, value: error }),
     );
@@ -298,4 +298,9 @@ class Idle extends Wait<void> {
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   if (value === null || (typeof value !== "object" && typeof value !== "function")) return false;
   return typeof (value as { then?: unknown }).then === "function";
+}
+
+/** @internal What merely behaves like a promise is asked once: it may begin its work each time, or call back twice. */
+export function promiseOf(source: PromiseLike<unknown>): PromiseLike<unknown> {
+  return source instanceof Promise ? source : Promise.resolve(source);
 }
