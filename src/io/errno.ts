@@ -15,6 +15,7 @@ export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
 export const ENOSPC = 28;
+export const ESPIPE = 29;
 export const EPIPE = 32;
 export const ENODATA = 61;
 export const EPROTO = 71;

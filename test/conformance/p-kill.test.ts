@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { ClosedError, DeadlineError, op, self, spawn } from "../../src/coordinator/index.ts";
 import {
   accept,
+  adoptFile,
   adoptSocket,
   allocate,
   close,
@@ -402,7 +403,7 @@ describe("P17 a kill of a writer in the middle of a large buffer", () => {
       result: ({ opcode, offset }) => (opcode !== OP_WRITE ? 0 : offset === 7 ? 3 : PENDING),
     });
     runScripted(driver, function* () {
-      const file = adoptSocket(driver.openNumber());
+      const file = adoptFile(driver.openNumber());
       const writer = spawn(writeAll(file, Buffer.from("abcdef"), { position: 7 }));
       yield* nop();
       yield* nop();

@@ -24,6 +24,10 @@ import {
   spawnProcess,
   splice,
   stdin,
+  write,
+  writeAll,
+  writev,
+  writevAll,
 } from "../../src/io/index.ts";
 import { failureOf, runIo, submitted, tcpPair, unixPair } from "../support/io.ts";
 import { random } from "../support/sync.ts";
@@ -239,6 +243,29 @@ describe("every kind of read", () => {
         expect((yield* failureOf(recv(far, Buffer.alloc(1)))).code).toBe("ECONNRESET");
         yield* close(far);
       }
+    });
+  });
+
+  test("T10 a socket or a pipe has no positions: nothing is read past what is kept, or written between", async () => {
+    await runIo(function* () {
+      const { near, far } = yield* unixPair();
+      const pipe = yield* openPipe();
+      const bytes = Buffer.from("x");
+      for (const stream of [near, pipe.writer, pipe.reader, far]) {
+        for (const call of [
+          read(stream, bytes, { position: 0 }),
+          readv(stream, [bytes], { position: 0 }),
+          write(stream, bytes, { position: 0 }),
+          writeAll(stream, bytes, { position: 0 }),
+          writeAll(stream, bytes, { position: 2n ** 60n }),
+          writev(stream, [bytes], { position: 0 }),
+          writevAll(stream, [bytes], { position: 0 }),
+        ]) {
+          expect((yield* failureOf(call)).code).toBe("ESPIPE");
+        }
+      }
+      pipe[Symbol.dispose]();
+      for (const each of [near, far]) yield* close(each);
     });
   });
 

@@ -634,6 +634,14 @@ describe("numbers, texts and options", () => {
     });
   });
 
+  test("T08 Q03 the bytes of a path that were detached", async () => {
+    const gone = new Uint8Array(4);
+    structuredClone(gone.buffer, { transfer: [gone.buffer] });
+    await runIo(function* () {
+      expect(yield* failureOf(() => open(gone))).toMatchObject({ code: "COOP_BUFFER", name: "UsageError" });
+    });
+  });
+
   test("T08 the longest path, bytes that are no UTF-8, and URLs reach the kernel", async () => {
     await runIo(function* () {
       expect(yield* failureOf(() => open("x".repeat(4095)))).toMatchObject({ code: "ENAMETOOLONG" });

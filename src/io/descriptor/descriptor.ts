@@ -183,6 +183,14 @@ export class Descriptor {
     );
   }
 
+  /**
+   * @internal A socket or an end of a pipe. The kernel takes no notice of a position there, and what was read "at" one
+   * could not be read again.
+   */
+  get placeless(): boolean {
+    return this.exclusive && !this.entry.borrowed;
+  }
+
   /** @internal The error of a second reader, or writer. */
   busy(operation: string, what: "reader" | "writer"): BusyError {
     return new BusyError(

@@ -2,6 +2,7 @@
 import { UsageError } from "../../coordinator/errors.ts";
 import { describeValue } from "../../coordinator/operation.ts";
 import type { Handle } from "../handle.ts";
+import { checkBytes } from "../memory/memory.ts";
 
 /** A file's path: text, bytes that need not be UTF-8, or a `file:` URL. */
 export type Path = string | Uint8Array | URL;
@@ -17,7 +18,7 @@ const PATH_BYTES_MAX = 4096;
 export function pathBytes(path: Path): Uint8Array {
   let bytes: Uint8Array;
   if (typeof path === "string") bytes = Buffer.from(path, "utf8");
-  else if (path instanceof Uint8Array) bytes = Uint8Array.from(path);
+  else if (path instanceof Uint8Array) bytes = Uint8Array.from(checkBytes(path, "a path"));
   else if (path instanceof URL) bytes = Buffer.from(urlPath(path), "utf8");
   else throw bad(`a path is a text, bytes or a file: URL, not ${describeValue(path)}`);
   if (bytes.length === 0) throw bad("the path is empty");

@@ -12,6 +12,7 @@ import {
 } from "../../native/layout.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
 import type { Inbox } from "../descriptor/inbox.ts";
+import { ESPIPE } from "../errno.ts";
 import type { Handle } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
@@ -164,6 +165,7 @@ function queueParts(
   position: number,
   write: boolean,
 ): number {
+  if (position !== CURRENT && file.placeless) return -ESPIPE;
   const length = lengthOf(parts);
   const { writer } = file;
   if (write && position === CURRENT && writer !== null && writer !== handle && !handle.follows(writer)) {
@@ -212,6 +214,7 @@ const READV: Kind<number> = new Kind({
     const file = operation.descriptor!;
     const parts = operation.argument as readonly Bytes[];
     const { number: position } = operation;
+    if (position !== CURRENT && file.placeless) return -ESPIPE;
     if (position === CURRENT && file.reader !== null && !handle.follows(file.reader))
       throw file.busy("readv", "reader");
     handle.streaming = position === CURRENT;

@@ -1,6 +1,7 @@
 /** pread(2), read(2): bytes from a file. */
 import type { Operation } from "../../coordinator/operation.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
+import { ESPIPE } from "../errno.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
 import { type Bytes, checkBytes, countOfNone, roundOf } from "../memory/memory.ts";
@@ -44,6 +45,7 @@ const READ: Kind<number> = new Kind({
     const { number: position } = operation;
     const file = operation.descriptor!;
     const into = operation.bytes!;
+    if (position !== CURRENT && file.placeless) return -ESPIPE;
     if (position === CURRENT && file.reader !== null && !handle.follows(file.reader))
       throw file.busy("read", "reader");
     if (into.byteLength === 0) return countOfNone(into, "read");

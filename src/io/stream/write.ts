@@ -1,6 +1,7 @@
 /** pwrite(2), write(2): bytes to a file. */
 import type { Operation } from "../../coordinator/operation.ts";
 import type { Descriptor } from "../descriptor/descriptor.ts";
+import { ESPIPE } from "../errno.ts";
 import type { Handle, IoOptions } from "../handle.ts";
 import type { Io } from "../io.ts";
 import { IoOperation, Kind, QUEUED } from "../io-operation.ts";
@@ -92,6 +93,7 @@ function queueWrite(
 ): number {
   const file = operation.descriptor!;
   const streaming = position === CURRENT;
+  if (!streaming && file.placeless) return -ESPIPE;
   const holder = streaming ? (operation.argument as object | null) : null;
   const { writer } = file;
   if (streaming && writer !== null && writer !== handle && writer !== holder && !handle.follows(writer)) {
