@@ -1,11 +1,11 @@
 /** A limit that moves, one that is no failure, and a deadline that a task and its children have in common. */
 import { moveOnAfter, now, op, run, self, sleep, spawn, type TimeLimit, timeout } from "cooperator";
 
-/** A watchdog: every sign of life gives the work another half second. */
+/** A watchdog: every sign of life gives the work another second. */
 const watched = op(function* watched(limit: TimeLimit) {
   for (let part = 1; part <= 4; part++) {
-    yield* sleep("150 millis");
-    limit.restart("500 millis");
+    yield* sleep("300 millis");
+    limit.restart("1 second");
   }
   return "all four parts";
 });
@@ -25,7 +25,7 @@ const request = op(function* request() {
 });
 
 const program = op(function* program() {
-  console.log(yield* timeout("500 millis", watched));
+  console.log(yield* timeout("1 second", watched));
 
   const { timedOut } = yield* moveOnAfter("10 millis", sleep("1 minute"));
   console.log(`timed out: ${timedOut}`);

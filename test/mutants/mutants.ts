@@ -365,8 +365,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what a chain has got before it failed goes to nobody",
     file: "io/chain.ts",
-    from: "for (const handle of handles) handle.forsake();",
-    to: "for (const handle of handles) handle.abandon();",
+    from: "for (const handle of handles) if (!handle.atOnce) handle.forsake();",
+    to: "for (const handle of handles) if (!handle.atOnce) handle.abandon();",
     tests: CHAINS,
   },
   {

@@ -39,6 +39,20 @@ export function sized(full: number, underSeed: number): number {
   return ambientSeed().seed === null ? full : underSeed;
 }
 
+const TRIES = 5;
+
+/**
+ * One of `many` costs less than `factor` times what one of `few` does. Whatever else the machine does only adds: of
+ * several tries the least counts.
+ */
+export function expectFlat(few: number, many: number, factor: number, cost: (count: number) => number): void {
+  let small = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < TRIES; i++) small = Math.min(small, cost(few));
+  let large = cost(many);
+  for (let i = 1; i < TRIES && large >= small * factor; i++) large = Math.min(large, cost(many));
+  expect(large / small).toBeLessThan(factor);
+}
+
 /** Numbers of random programs, 1 to `count`: all, or one of them under each seed. */
 export function programs(count: number): readonly number[] {
   return sampled(
