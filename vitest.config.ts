@@ -34,7 +34,7 @@ const common = {
 export default defineConfig({
   plugins: [mutantPlugin()],
   test: {
-    globalSetup: ["test/support/build.ts", "test/support/tally.ts"],
+    globalSetup: ["test/support/scratch.ts", "test/support/build.ts", "test/support/tally.ts"],
     // The default leaves one core idle, which is half of a small machine.
     maxWorkers: "100%",
     // What is kept must not depend on what was planted.

@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from "node:child_process";
-import { mkdtempSync, openSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, openSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -119,8 +119,7 @@ export function shared(size: number): Uint8Array<SharedArrayBuffer> {
   return view;
 }
 
-const directory = mkdtempSync(join(tmpdir(), "cooperator-native-"));
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+const directory = mkdtempSync(join(tmpdir(), "native-"));
 let fifos = 0;
 
 /** A pipe with both ends on one descriptor: what is written can be read, and reads wait until then. */

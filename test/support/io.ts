@@ -1,6 +1,6 @@
 /** Programs on the real ring, or on both, and what must be left when one has ended: nothing. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -250,14 +250,10 @@ export function abstractName(): string {
 
 let directory: string | null = null;
 
-/** A path nothing exists at, in a directory that is removed at the end of the process. */
+/** A path nothing exists at, in a directory that is removed at the end of the run. */
 export function freshPath(name = "file"): string {
   if (simulating) return `/${name}-${names++}`;
-  if (directory === null) {
-    const made = mkdtempSync(join(tmpdir(), "cooperator-io-"));
-    directory = made;
-    process.on("exit", () => rmSync(made, { recursive: true, force: true }));
-  }
+  directory ??= mkdtempSync(join(tmpdir(), "io-"));
   return join(directory, `${name}-${names++}`);
 }
 
