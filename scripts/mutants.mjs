@@ -57,7 +57,7 @@ function run(index) {
     stdio: "ignore",
     // A group of its own: what the bug has left running ends with it.
     detached: true,
-    env: { ...process.env, COOP_MUTANT: String(index), COOP_SEEDS: "0", COOP_LANE: "" },
+    env: { ...process.env, TMPDIR: results, COOP_MUTANT: String(index), COOP_SEEDS: "0", COOP_LANE: "" },
   });
   running.add(child);
   const timer = setTimeout(endGroup, TIMEOUT_MS, child);
