@@ -44,21 +44,21 @@ export type KillMode =
   | "ignore";
 
 /**
- * @internal What can be waited for together with others: every wait that a kill unwinds, and whatever has one
+ * What can be waited for together with others: every wait that a kill unwinds, and whatever has one
  * inside. The outer wait begins it, and then either takes its result or leaves its {@link waiter} and forgoes it.
  */
 export interface Arm<A> extends Operation<A> {
-  /** What is granted once it is this arm's turn. Valid from `enlist` until `conclude` or `forgo`. */
+  /** @internal What is granted once it is this arm's turn. Valid from `enlist` until `conclude` or `forgo`. */
   readonly waiter: Wait<unknown>;
-  /** Begins on behalf of the outer wait of `task`; true when it is done at once. */
+  /** @internal Begins on behalf of the outer wait of `task`; true when it is done at once. */
   enlist(task: Task): boolean;
-  /** It has won: gives its result or throws. */
+  /** @internal It has won: gives its result or throws. */
   conclude(task: Task): A;
-  /** It has lost, and its waiter is out of every queue: it can be used again. */
+  /** @internal It has lost, and its waiter is out of every queue: it can be used again. */
   forgo(): void;
-  /** What it waits for, in words. */
+  /** @internal What it waits for, in words. */
   describe(): string;
-  /** To leave it means to wait for its end: an operation that a driver works on. */
+  /** @internal To leave it means to wait for its end: an operation that a driver works on. */
   readonly lingers: boolean;
 }
 

@@ -128,7 +128,6 @@ export abstract class Handle extends Wait<number> implements Inflight {
     return this.outcome;
   }
 
-  /** @internal */
   override abort(): boolean {
     this.abandon();
     return false;

@@ -36,6 +36,7 @@ export type Reclaim = (io: Io, result: number, handle: Handle) => void;
 
 /** Takes each completion of a multishot operation, the last one too; before the handle is finished. */
 export interface Shots {
+  /** @internal */
   arrived(result: number, flags: number): void;
 }
 

@@ -12,7 +12,7 @@ export const EMPTY: unique symbol = Symbol("empty channel");
 /** The end of the channel that the wait belongs to has been closed. */
 const DETACHED: unique symbol = Symbol("closed end");
 
-/** @internal One of several ends of a channel; closing it concerns its own waits only. */
+/** One of several ends of a channel; closing it concerns its own waits only. */
 export interface End {
   readonly closed: boolean;
 }

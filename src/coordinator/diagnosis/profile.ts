@@ -8,7 +8,7 @@ import type { Cooperator } from "../scheduler/cooperator.ts";
 import type { KillCause } from "../task/exit.ts";
 import type { Task } from "../task/task.ts";
 import { READY } from "../task/task-state.ts";
-import { type Instrument, StepClock } from "./instrument.ts";
+import { StepClock } from "./instrument.ts";
 
 /** What a task has done since the profile began. A plain record; it does not change. */
 export interface TaskStatistics {
@@ -62,7 +62,7 @@ class Kill {
 const NS_PER_MS = 1e6;
 
 /** @see {@link profile} */
-export class Profile implements Instrument {
+export class Profile {
   private readonly cooperator: Cooperator;
   /** Those of tasks that nobody knows any more go with them. */
   private readonly counts = new WeakMap<Task, Counts>();

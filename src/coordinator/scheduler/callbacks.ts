@@ -4,8 +4,9 @@
  */
 import { Embedded, EmbeddedList } from "../embedded-list.ts";
 
-/** @internal Something the loop calls once. It must not throw. */
+/** Something the loop calls once. It must not throw. */
 export interface Callback extends Embedded {
+  /** @internal */
   run(): void;
 }
 

@@ -103,7 +103,6 @@ export class Continuation<A> extends Coordinated implements Callback, Operation<
     return `continuation on ${this.name}`;
   }
 
-  /** @internal */
   override grant(): void {
     this.satisfied = true;
     this.state = DUE;

@@ -15,7 +15,7 @@ export interface KillCause {
 }
 
 /**
- * @internal A cause as `kill` makes it. What it killed without further ado shares one exit: of a hundred thousand
+ * A cause as `kill` makes it. What it killed without further ado shares one exit: of a hundred thousand
  * tasks that end together each would else leave an object of its own behind.
  */
 export class Cause implements KillCause {

@@ -29,10 +29,14 @@ export type DescriptorKind = "file" | "directory" | "socket" | "watcher";
 /** @internal In `brokenAt`: nothing more is sent because that was asked for. */
 export const SENDING_ENDED = -2;
 
-/** @internal */
+/** What works on a descriptor for longer than one operation, and is told of its close. */
 export interface Dependent {
+  /** @internal */
   descriptorClosing(): void;
-  /** There is no ring any more, after a panic or at the end of the process: it closes what it has by system calls. */
+  /**
+   * @internal There is no ring any more, after a panic or at the end of the process: it closes what it has by
+   * system calls.
+   */
   abandoned?(): void;
 }
 

@@ -43,9 +43,9 @@ const SIZE_MAX = 1 << 20;
 const PAGE = 4096;
 const TWO_32 = 4294967296;
 
-/** @internal A receiver that wants a buffer. */
+/** A receiver that wants a buffer. */
 export abstract class Starving extends Embedded {
-  /** There is one now. */
+  /** @internal There is one now. */
   abstract fed(): void;
 }
 
