@@ -86,7 +86,8 @@ function loadAddon(): NativeBinding {
   if (hasCode(failure, "MODULE_NOT_FOUND")) {
     throw new UnsupportedError(
       `cooperator's native addon is missing for linux-${process.arch}: neither ${places.join(" nor ")} exists ` +
-        `under ${PACKAGE_ROOT}. Build it with \`npm run build:native\` in that directory`,
+        `under ${PACKAGE_ROOT}. Build it with \`npm run build:native\` in that directory; it needs the package ` +
+        "node-addon-api",
       { cause: failure },
     );
   }

@@ -56,7 +56,7 @@ describe("the loader", () => {
     const error = caught(loader.loadBinding);
     expect(error).toBeInstanceOf(UnsupportedError);
     expect((error as CoopError).code).toBe("COOP_UNSUPPORTED");
-    expect(error.message).toMatch(/missing for linux-.*npm run build:native/);
+    expect(error.message).toMatch(/missing for linux-.*npm run build:native.*node-addon-api/);
     expect((error.cause as Error).message).toBe("Cannot find module");
   });
 
