@@ -4,7 +4,7 @@
  */
 
 import { UsageError } from "../coordinator/errors.ts";
-import { describeValue, type Operation } from "../coordinator/operation.ts";
+import { checkFunction, describeValue, type Operation } from "../coordinator/operation.ts";
 import { checkOptions, given, type Known } from "../coordinator/options.ts";
 import type { Cooperator } from "../coordinator/scheduler/cooperator.ts";
 import { SUSPENDED } from "../coordinator/suspended.ts";
@@ -38,9 +38,7 @@ export type Starter<A> = (signal: AbortSignal) => PromiseLike<A> | A;
 export function until<A>(source: PromiseLike<A> | Starter<A>, options?: UntilOptions<A>): Operation<A> {
   checkOptions(options, "until()", KNOWN);
   const onLate = given(options, "onLate");
-  if (onLate !== undefined && typeof onLate !== "function") {
-    throw new UsageError("COOP_NOT_A_CALLBACK", `onLate is a function, not ${describeValue(onLate)}`);
-  }
+  if (onLate !== undefined) checkFunction(onLate, "onLate");
   return new Until(
     source as PromiseLike<unknown> | Starter<unknown>,
     (onLate ?? null) as ((value: unknown) => unknown) | null,

@@ -200,6 +200,12 @@ function isIterable(value: unknown): value is Iterable<unknown> {
   );
 }
 
+/** @throws {UsageError} `COOP_NOT_A_CALLBACK` for an option that is to be called and is no function. */
+export function checkFunction(value: unknown, name: string): void {
+  if (typeof value === "function") return;
+  throw new UsageError("COOP_NOT_A_CALLBACK", `${name} is a function, not ${describeValue(value)}`);
+}
+
 /** What was passed, in words, for an error message. */
 export function describeValue(value: unknown): string {
   try {

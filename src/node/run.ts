@@ -4,7 +4,7 @@ import { constants } from "node:os";
 import { checkSignal, killOnAbort } from "../async/abort.ts";
 import { showTrace } from "../coordinator/diagnosis/trace.ts";
 import { UsageError } from "../coordinator/errors.ts";
-import { type Body, describeValue } from "../coordinator/operation.ts";
+import { type Body, checkFunction, describeValue } from "../coordinator/operation.ts";
 import { checkOptions, given, type Known, pick } from "../coordinator/options.ts";
 import type { Report } from "../coordinator/scheduler/cooperator.ts";
 import { current } from "../coordinator/task/current.ts";
@@ -60,9 +60,7 @@ export class Program<A> {
     checkOptions(options as MainOptions | undefined, "run", OPTIONS);
     checkOptions(given(options, "ring"), "the ring", RING_OPTIONS);
     const report = given(options, "report");
-    if (report !== undefined && typeof report !== "function") {
-      throw new UsageError("COOP_NOT_A_CALLBACK", `report is a function, not ${describeValue(report)}`);
-    }
+    if (report !== undefined) checkFunction(report, "report");
     const signal = given(options, "signal");
     if (signal !== undefined) checkSignal(signal, "run()");
     const host = new NodeHost(hostOptions(options));

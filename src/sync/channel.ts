@@ -20,7 +20,7 @@
 
 import { EmbeddedList } from "../coordinator/embedded-list.ts";
 import { ClosedError, combineErrors, UsageError } from "../coordinator/errors.ts";
-import { describeValue, type Operation, op } from "../coordinator/operation.ts";
+import { checkFunction, describeValue, type Operation, op } from "../coordinator/operation.ts";
 import { checkName, checkOptions, type Known, ownOf } from "../coordinator/options.ts";
 import { yieldNow } from "../coordinator/primitives.ts";
 import { current } from "../coordinator/task/current.ts";
@@ -128,12 +128,7 @@ export class Channel<T> implements Source<T> {
     if (overflow === "sliding" && capacity === 0) {
       throw new UsageError("COOP_OVERFLOW", "a sliding channel keeps the latest items: give it a capacity");
     }
-    if (undelivered !== null && typeof undelivered !== "function") {
-      throw new UsageError(
-        "COOP_NOT_A_CALLBACK",
-        `undelivered is a function, not ${describeValue(undelivered)}`,
-      );
-    }
+    if (undelivered !== null) checkFunction(undelivered, "undelivered");
     checkName(name);
     this.name = name;
     this.capacity = capacity;

@@ -57,12 +57,13 @@ export class RateLimiter implements Timed {
   /** @throws {UsageError} `COOP_RATE` when a number is not above zero, `COOP_DURATION` when `per` is no duration. */
   constructor(options: RateLimiterOptions) {
     checkOptions(options, "a RateLimiter", KNOWN);
-    const { limit, per, name = "rate limiter" } = ownOf(options);
+    const own = ownOf(options);
+    const { limit, per, name = "rate limiter" } = own;
     const length = nanoseconds(per);
     if (!(Number.isFinite(limit) && limit > 0 && length > 0 && length < Number.POSITIVE_INFINITY)) {
       throw new UsageError("COOP_RATE", "a rate is a number of tokens and a time, both above 0 and finite");
     }
-    const { burst = Math.max(1, Math.floor(limit)) } = ownOf(options);
+    const { burst = Math.max(1, Math.floor(limit)) } = own;
     if (!Number.isSafeInteger(burst) || burst < 1) {
       throw new UsageError("COOP_RATE", "burst is a whole number of tokens from 1 up");
     }

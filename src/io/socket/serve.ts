@@ -2,7 +2,7 @@
 
 import { UsageError } from "../../coordinator/errors.ts";
 import { type Group, group } from "../../coordinator/group/group.ts";
-import { describeValue, enter, type Operation, op } from "../../coordinator/operation.ts";
+import { checkFunction, describeValue, enter, type Operation, op } from "../../coordinator/operation.ts";
 import { checkOptions, given, type Known } from "../../coordinator/options.ts";
 import { Signal } from "../../coordinator/signal.ts";
 import { sleep } from "../../time/sleep.ts";
@@ -51,9 +51,7 @@ export function serve(listener: Descriptor, handler: Handler, options?: ServeOpt
     throw new UsageError("COOP_ARGUMENT", "connections are a whole number from 1 up");
   }
   const onError = given(options, "onError") ?? null;
-  if (onError !== null && typeof onError !== "function") {
-    throw new UsageError("COOP_NOT_A_CALLBACK", `onError is a function, not ${describeValue(onError)}`);
-  }
+  if (onError !== null) checkFunction(onError, "onError");
   return group((g: Group) =>
     accepting(g, new Server(listener, handler, connections, given(options, "direct"), onError)),
   ) as Operation<never>;
